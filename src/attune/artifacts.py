@@ -1,0 +1,144 @@
+"""Files that stages leave behind: JSON, tables, weights; written whole or not at all.
+
+Every writer fills ``.<name>.partial`` beside the target and renames it at the end. The name is fixed, so that what a
+killed run left is overwritten by the next one, and ``*.partial`` is ignored by git and DVC. Renaming (instead of
+writing in place) also protects DVC's cache, because an output may be a link into it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attune.problems import InputError, Problem
+
+
+def partial(path: Path) -> Path:
+    """The name under which a file or folder is built before it is renamed to ``path``."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` if the block succeeds and vanishes if it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = partial(path)
+    remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_file():
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        if temporary.is_dir() or path.is_dir():
+            remove(path)
+        temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As :func:`replacing`, for a folder: yields an empty temporary folder."""
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that reads well in a diff: indented, keys in the given order, no NaN.
+
+    Raises:
+        ValueError: the value holds NaN or infinity, which JSON cannot express; write ``None`` where nothing is defined.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(_missing(path)) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(Problem(str(path), "", str(error), "JSON", "Run the stage that writes it again.")) from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV (UTF-8, comma, no index; an undefined number is an empty cell)."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """Read a CSV table and hold it against its contract.
+
+    Args:
+        path: the file.
+        columns: name and type of every column (``str`` or a numpy type), in order; the word ``no`` stays a word.
+
+    Raises:
+        InputError: the file is missing, is no CSV, lacks a column or holds a value of another type.
+    """
+    try:
+        table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(_missing(path)) from None
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors on bad CSV are ValueErrors
+        raise InputError(Problem(str(path), "", str(error).strip(), "a CSV table", "Write the file again.")) from None
+    if absent := [name for name in columns if name not in table.columns]:
+        raise InputError(
+            Problem(
+                str(path),
+                "header",
+                ", ".join(table.columns),
+                f"the columns {', '.join(columns)}",
+                f"Add the missing: {', '.join(absent)}.",
+            )
+        )
+    return pd.DataFrame({name: _cast(path, table[name], kind) for name, kind in columns.items()})
+
+
+def _cast(path: Path, column: pd.Series, kind: str) -> pd.Series:
+    if kind == "str":
+        return column.astype(object)
+    try:
+        return pd.to_numeric(column.astype(object)).astype(kind)
+    except (ValueError, TypeError):
+        numbers = pd.to_numeric(column.astype(object), errors="coerce")
+        row = int(numbers.isna().to_numpy().argmax())
+        raise InputError(
+            Problem(
+                str(path),
+                f"column {column.name}, line {row + 2}",
+                repr(str(column.iloc[row])),
+                f"a number ({kind})",
+                "Correct the value.",
+            )
+        ) from None
+
+
+def _missing(path: Path) -> Problem:
+    return Problem(str(path), "", "no such file", "a file", "Run `dvc repro`, or check the path.")
