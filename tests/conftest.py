@@ -1,0 +1,31 @@
+"""Fixtures that several test files share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real recordings and published tables that others made."""
+    folder = os.environ.get("ATTUNE_REAL_DATA")
+    if not folder:
+        pytest.skip("ATTUNE_REAL_DATA does not name the folder of real material")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def run_stage() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a stage script as a process: ``run_stage("engagement/fill_spans", *arguments, cwd=folder)``."""
+
+    def run(script: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "stages" / f"{script}.py"), *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603
+
+    return run
