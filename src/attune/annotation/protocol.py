@@ -1,20 +1,62 @@
 """A lab's coding protocol: what its ELAN files are called and may contain.
 
 The protocol is a section of params.yaml, so that another lab's tiers, values and names need no code.
+Names of tiers, values, tasks and typos are compared by :func:`fold`: without case, outer white space and Unicode form.
 """
 
 import datetime
 import re
-from typing import Annotated, Self
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from attune.params import Params
 
 FIELDS = ("session", "annotator", "date")
 NO = "no"  # fills every gap; the level that counts as not engaged
 
-Name = Annotated[str, Field(min_length=1, pattern=r"^[^\s/\\]+$")]
+# Names become parts of file names and cells of tab-separated tables.
+Name = Annotated[
+    str,
+    Field(pattern=r"^[^\s/\\]([^\t\r\n/\\]*[^\s/\\])?$"),
+    AfterValidator(lambda name: unicodedata.normalize("NFC", name)),
+]
+
+
+class NameParts(NamedTuple):
+    """The parts of a file's name; ``date`` is as written, empty if the pattern has none."""
+
+    session: str
+    annotator: str
+    date: str
+
+
+def normalise(text: str) -> str:
+    """Unicode form NFC, single spaces, no outer white space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def fold(text: str) -> str:
+    """The form in which names are compared: normalised, without case."""
+    return unicodedata.normalize("NFC", normalise(text).casefold())
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    """Folded names that occur more than once."""
+    return sorted(name for name, count in Counter(map(fold, names)).items() if count > 1)
+
+
+def _lookup(values: Iterable[str], corrections: dict[str, str]) -> dict[str, str]:
+    """Folded spelling to the value it stands for."""
+    return {fold(typo): value for typo, value in corrections.items()} | {fold(value): value for value in values}
+
+
+def _check_vocabulary(values: tuple[str, ...], corrections: dict[str, str]) -> None:
+    if twice := _twice([*values, *corrections]):
+        raise ValueError(f"every value and typo once, compared without case (twice: {', '.join(twice)})")
 
 
 class Variable(Params):
@@ -35,7 +77,14 @@ class Variable(Params):
         known = {*self.values, NO}
         if wrong := sorted(f"{typo} -> {value}" for typo, value in self.corrections.items() if value not in known):
             raise ValueError(f"corrections that lead to one of {sorted(known)} (not: {', '.join(wrong)})")
+        if NO in {fold(value) for value in self.values}:
+            raise ValueError(f"values without '{NO}', which stands for every time that is not annotated")
+        _check_vocabulary(self.values, self.corrections)
         return self
+
+    def lookup(self) -> dict[str, str]:
+        """Every accepted spelling, folded, and the value it stands for; ``no`` is always accepted."""
+        return _lookup((*self.values, NO), self.corrections)
 
 
 class Protocol(Params):
@@ -90,6 +139,18 @@ class Protocol(Params):
                 raise ValueError(f"a list of names or a valid regular expression ({error})") from None
         return value
 
+    @field_validator("date_format")
+    @classmethod
+    def _whole_date(cls, value: str) -> str:
+        probe = datetime.date(2021, 12, 31)
+        try:
+            read = datetime.datetime.strptime(probe.strftime(value), value).date()
+        except ValueError as error:
+            raise ValueError(f"a date format such as %Y%m%d ({error})") from None
+        if read != probe:
+            raise ValueError("a date format with year, month and day, such as %Y%m%d")
+        return value
+
     @field_validator("annotators", "tasks")
     @classmethod
     def _no_duplicates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,4 +172,55 @@ class Protocol(Params):
             raise ValueError(f"min_annotators of at most {len(self.annotators)}, the number of annotators")
         if wrong := sorted(value for value in self.task_corrections.values() if value not in self.tasks):
             raise ValueError(f"task_corrections that lead to one of {list(self.tasks)} (not: {', '.join(wrong)})")
+        if unknown := sorted(session for session in self.assigned if not self.knows_session(session)):
+            raise ValueError(f"assigned sessions that are among the sessions (not: {', '.join(unknown)})")
+        if twice := _twice([*self.variables, self.task_tier, self.ignore_tier]):
+            raise ValueError(f"tiers that differ in more than case (not: {', '.join(twice)})")
+        _check_vocabulary(self.tasks, self.task_corrections)
         return self
+
+    @property
+    def tiers(self) -> dict[str, bool]:
+        """Name of every tier and whether each file must have it."""
+        variables = {name: variable.required for name, variable in self.variables.items()}
+        return {**variables, self.task_tier: True, self.ignore_tier: False}
+
+    def lookup(self, tier: str) -> dict[str, str] | None:
+        """Accepted spellings on a tier, folded, and what they stand for; None where any text is accepted."""
+        if tier == self.ignore_tier:
+            return None
+        if tier == self.task_tier:
+            return _lookup(self.tasks, self.task_corrections)
+        return self.variables[tier].lookup()
+
+    def knows_session(self, session: str) -> bool:
+        """Whether a session has one of the names that the protocol allows."""
+        if isinstance(self.sessions, str):
+            return re.fullmatch(self.sessions, session) is not None
+        return session in self.sessions
+
+    def parse_name(self, stem: str) -> NameParts | None:
+        """Take a file's name (without ``.eaf``) apart; None if it does not follow the pattern.
+
+        A known annotator is preferred where the pattern can be matched in several ways; otherwise the session takes
+        as much of the name as it can, so ``child_01_ew_20220301`` is session ``child_01``.
+        """
+        stem = unicodedata.normalize("NFC", stem)
+        known = "|".join(re.escape(name) for name in sorted(self.annotators, key=lambda name: (-len(name), name)))
+        for annotator in (f"(?:{known})", ".+"):
+            groups = {"session": ".+", "annotator": annotator, "date": ".+"}
+            parts = re.split(r"{(\w+)}", self.file_name)
+            pattern = "".join(
+                f"(?P<{part}>{groups[part]})" if odd % 2 else re.escape(part) for odd, part in enumerate(parts)
+            )
+            if found := re.fullmatch(pattern, stem):
+                return NameParts(**{"date": "", **found.groupdict()})
+        return None
+
+    def parse_date(self, text: str) -> datetime.date | None:
+        """The calendar date written in a file's name; None if it is none or is written in another way."""
+        try:
+            date = datetime.datetime.strptime(text, self.date_format).date()
+        except ValueError:
+            return None
+        return date if date.strftime(self.date_format) == text else None
