@@ -234,7 +234,9 @@ class _Reader:
     def _annotations(self, root: Element, heads: list[_TierHead]) -> Iterator[_Found]:
         entries = _vocabularies(root)
         for index, (tier, head) in enumerate(zip(root.iterfind("TIER"), heads, strict=True)):
-            for element in tier.iterfind("ANNOTATION/*"):
+            for element in tier.iter():  # at any depth: some converters nest one ANNOTATION in another
+                if element.tag not in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION"):
+                    continue
                 value = _nfc(element.findtext("ANNOTATION_VALUE") or "")
                 if not value.strip() and (entry := element.get("CVE_REF")):
                     value = entries.get((head.vocabulary, entry)) or entries.get(("", entry), "")
@@ -242,7 +244,7 @@ class _Reader:
                 if element.tag == "ALIGNABLE_ANNOTATION":
                     slots = element.get("TIME_SLOT_REF1", ""), element.get("TIME_SLOT_REF2", "")
                     yield _Found(index, value, slots=slots, id=name)
-                elif element.tag == "REF_ANNOTATION":
+                else:
                     previous = element.get("PREVIOUS_ANNOTATION", "")
                     yield _Found(index, value, parent=element.get("ANNOTATION_REF", ""), previous=previous, id=name)
 

@@ -1,0 +1,259 @@
+"""A folder of ELAN files against the protocol: spans, EasyDIAg tab files, and everything that is wrong.
+
+Files are read session by session in the order of their names, and rows are written as they come, so memory holds one
+session whatever the size of the corpus. Nothing depends on the order in which the folder lists its files.
+"""
+
+import csv
+import re
+import typing
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations, groupby
+from pathlib import Path
+
+from attune import artifacts
+from attune.annotation import checks, eaf, spans
+from attune.annotation.checks import Coding, Row, listed, suggestion
+from attune.annotation.protocol import Protocol
+from attune.problems import InputError, Problem, raise_errors
+
+RENAME = "Rename the file."
+COPY = re.compile(r"\.eaf\.(?!\d+$)", re.IGNORECASE)  # x.eaf.txt, but not ELAN's own backups x.eaf.001
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one session's files hold: rows sorted by annotator, variable and time; problems sorted."""
+
+    name: str
+    rows: list[Row]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is wrong with a folder, and how much was looked at."""
+
+    problems: list[Problem]
+    files: int
+    sessions: int
+    annotators: int
+
+
+def find(folder: Path, protocol: Protocol) -> tuple[list[Coding], list[Problem]]:
+    """The codings in a folder, sorted, and all that is wrong with the files' names and their number.
+
+    Hidden files, ELAN's backups (``.eaf.001``), preferences (``.pfsx``) and files of other kinds are passed over.
+    """
+    problems: list[Problem] = []
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        cure = "Check `engagement.raw` in params.yaml: the ELAN files belong into its folder `engagement`."
+        return [], [Problem(str(folder), "", error.strerror or str(error), "a folder of ELAN files", cure)]
+    codings = []
+    for path in entries:
+        if _is_eaf(path):
+            coding, found = _name(path, protocol)
+            codings += [coding] if coding else []
+            problems += found
+        elif path.is_dir() or COPY.search(path.name):
+            found_kind = "a folder" if path.is_dir() else "a file whose name does not end in .eaf"
+            cure = "It is passed over; if it holds codings, rename or move them."
+            problems.append(Problem(path.name, "", found_kind, "an ELAN file", cure, "warning"))
+    if not any(map(_is_eaf, entries)):
+        problems.append(Problem(str(folder), "", "no ELAN file", "at least one .eaf file", "Put them there."))
+    return sorted(codings), sorted(problems + _complete(codings, protocol))
+
+
+def sessions(codings: list[Coding], protocol: Protocol, durations_ms: dict[str, int]) -> Iterator[Session]:
+    """Read the files of one session after the other.
+
+    Args:
+        codings: sorted, from :func:`find`.
+        protocol: the rules.
+        durations_ms: length of the videos by session; a session without one is not held against it.
+    """
+    for name, group in groupby(codings, key=lambda coding: coding.session):
+        rows: list[Row] = []
+        problems: list[Problem] = []
+        duration_ms = durations_ms.get(name)
+        if duration_ms is None and durations_ms:  # without any video, one warning says so
+            cure = "Its times are not checked against a video; add the video, or the later stages leave it out."
+            problems.append(Problem(f"session {name}", "", "no readable video", "a video", cure, "warning"))
+        for coding in group:
+            try:
+                found, wrong = checks.check(eaf.read(coding.path), coding, protocol, duration_ms)
+            except InputError as error:
+                found, wrong = [], error.problems
+            rows += found
+            problems += wrong
+        yield Session(name, rows, sorted(problems))
+
+
+def validate(folder: Path, protocol: Protocol, durations_ms: dict[str, int]) -> Report:
+    """Look at every file and collect all errors and warnings."""
+    codings, problems = find(folder, protocol)
+    for session in sessions(codings, protocol, durations_ms):
+        problems += session.problems
+    files = sum(_is_eaf(path) for path in folder.iterdir()) if folder.is_dir() else 0
+    names, annotators = {coding.session for coding in codings}, {coding.annotator for coding in codings}
+    return Report(sorted(problems), files, len(names), len(annotators))
+
+
+class Probed(typing.Protocol):
+    """What is asked of a video; the reader of videos is handed in, since annotations know nothing of it."""
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in ms."""
+
+
+def durations(
+    folder: Path,
+    find_videos: Callable[[Path], tuple[dict[str, Path], list[Problem]]],
+    probe: Callable[[Path], Probed],
+) -> tuple[dict[str, int], list[Problem]]:
+    """Length in ms of every session's video; what cannot be read is a warning, since it is an error elsewhere.
+
+    Args:
+        folder: the videos.
+        find_videos: the videos of a folder by session, raising InputError.
+        probe: the properties of a video, raising InputError.
+    """
+    lengths: dict[str, int] = {}
+    problems: list[Problem] = []
+    try:
+        videos, _ = find_videos(folder)
+    except InputError as error:
+        return {}, [_unchecked(problem) for problem in error.problems]
+    for session, path in videos.items():
+        try:
+            lengths[unicodedata.normalize("NFC", session)] = probe(path).duration_ms
+        except InputError as error:
+            problems += map(_unchecked, error.problems)
+    return lengths, problems
+
+
+def _unchecked(problem: Problem) -> Problem:
+    cure = f"{problem.cure} Until then times are not checked against the video."
+    return replace(problem, cure=cure, severity="warning")
+
+
+def extract(
+    folder: Path, protocol: Protocol, durations_ms: dict[str, int], table: Path, tab_folder: Path
+) -> list[Problem]:
+    """Write the span table and the tab files of EasyDIAg; return the warnings.
+
+    A tab file ``<a>_<b>.txt`` holds the sessions that both annotators coded: variable with ``_R1`` for a and ``_R2``
+    for b, start_ms, end_ms, value, session; tab-separated, no header. Task and ignore tiers are not part of it.
+
+    Raises:
+        InputError: with all errors in all files; then nothing is written.
+    """
+    codings, problems = find(folder, protocol)
+    with artifacts.replacing(table) as part, artifacts.replacing_folder(tab_folder) as tabs:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(spans.ORIGINAL)
+            for session in sessions(codings, protocol, durations_ms):
+                problems += session.problems
+                writer.writerows(session.rows)
+                for name, lines in _tab_lines(session, protocol):
+                    with (tabs / name).open("a", encoding="utf-8", newline="") as tab_file:
+                        tab_file.writelines(lines)
+        raise_errors(problems)
+    return sorted(problems)
+
+
+def _is_eaf(path: Path) -> bool:
+    return path.suffix.lower() == ".eaf" and not path.name.startswith(".")
+
+
+def _name(path: Path, protocol: Protocol) -> tuple[Coding | None, list[Problem]]:
+    """Session and annotator from a file's name, if they are known."""
+    problems: list[Problem] = []
+
+    def report(where: str, found: str, expected: str, cure: str = RENAME) -> None:
+        problems.append(Problem(path.name, where, found, expected, cure))
+
+    if not path.is_file():
+        report("", "no readable file", "an ELAN file", "Remove it, or restore what it links to.")
+        return None, problems
+    parts = protocol.parse_name(path.stem)
+    if parts is None:
+        report("name", f"'{path.stem}'", f"a name like {protocol.file_name}.eaf")
+        return None, problems
+    if known := protocol.knows_session(parts.session):
+        allowed = protocol.assigned.get(parts.session, protocol.annotators)
+    else:
+        rule = protocol.sessions if isinstance(protocol.sessions, str) else listed(protocol.sessions)
+        near = "" if isinstance(protocol.sessions, str) else suggestion(parts.session, protocol.sessions)
+        report("name", f"session '{parts.session}'", f"{rule}{near}", f"{RENAME} Or correct protocol.sessions.")
+        allowed = protocol.annotators
+    if parts.annotator not in protocol.annotators:
+        expected = f"one of {listed(protocol.annotators)}{suggestion(parts.annotator, protocol.annotators)}"
+        report("name", f"annotator '{parts.annotator}'", expected, f"{RENAME} Or correct protocol.annotators.")
+    elif parts.annotator not in allowed:
+        cure = "Rename or remove the file, or correct protocol.assigned."
+        report("name", f"annotator '{parts.annotator}'", f"one assigned to {parts.session}: {listed(allowed)}", cure)
+    elif known:
+        problems += _date(path.name, parts.date, protocol)
+        return Coding(parts.session, parts.annotator, path), problems
+    return None, problems + _date(path.name, parts.date, protocol)
+
+
+def _date(file: str, text: str, protocol: Protocol) -> list[Problem]:
+    if "{date}" not in protocol.file_name:
+        return []
+    date = protocol.parse_date(text)
+    if date is None:
+        example = protocol.first_date.strftime(protocol.date_format)
+        return [Problem(file, "name", f"date '{text}'", f"a calendar date written like {example}", RENAME)]
+    if not protocol.first_date <= date <= protocol.last_date:
+        expected = f"a date from {protocol.first_date} to {protocol.last_date}"
+        return [Problem(file, "name", f"date {date}", expected, f"{RENAME} Or correct the protocol's dates.")]
+    return []
+
+
+def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
+    """Sessions that lack an annotator, or have one twice."""
+    problems = []
+    files: dict[str, dict[str, list[str]]] = {}
+    for coding in sorted(codings):
+        files.setdefault(coding.session, {}).setdefault(coding.annotator, []).append(coding.path.name)
+    required = () if isinstance(protocol.sessions, str) else protocol.sessions
+    for session in sorted({*required, *protocol.assigned, *files}):
+        there = files.get(session, {})
+        for annotator, names in there.items():
+            if len(names) > 1:
+                found = f"{len(names)} files of {annotator}: {listed(names)}"
+                problems.append(Problem(f"session {session}", "", found, "one file", "Remove all but the valid one."))
+        if missing := [name for name in protocol.assigned.get(session, ()) if name not in there]:
+            expected = f"a file of each assigned annotator: {listed(protocol.assigned[session])}"
+            cure = f"Add the files of {listed(missing)}, or correct protocol.assigned."
+            problems.append(Problem(f"session {session}", "", f"only {listed(there)}", expected, cure))
+        elif session not in protocol.assigned and len(there) < protocol.min_annotators:
+            expected = f"files of at least {protocol.min_annotators} annotators"
+            cure = "Add the missing files, remove the session, or lower protocol.min_annotators."
+            problems.append(Problem(f"session {session}", "", f"annotators: {listed(there)}", expected, cure))
+    return problems
+
+
+def _tab_lines(session: Session, protocol: Protocol) -> Iterator[tuple[str, list[str]]]:
+    """The name of every tab file that the session belongs to, and its lines there."""
+    there = {row.annotator for row in session.rows}
+    order = {name: position for position, name in enumerate(protocol.variables)}
+    for first, second in combinations([name for name in protocol.annotators if name in there], 2):
+        raters = {first: "R1", second: "R2"}
+        rows = [row for row in session.rows if row.annotator in raters and row.variable in order]
+        rows.sort(key=lambda row: (order[row.variable], raters[row.annotator], row.start_ms))
+        yield (
+            f"{first}_{second}.txt",
+            [
+                f"{row.variable}_{raters[row.annotator]}\t{row.start_ms}\t{row.end_ms}\t{row.value}\t{row.session}\n"
+                for row in rows
+            ],
+        )
