@@ -104,7 +104,7 @@ def _position(file: str, what: str, column: pd.Series, known: list[str], problem
     for stranger in sorted({str(name) for name in column[position.isna()]}):
         cure = "Run the stages that write the spans again, or correct engagement.protocol."
         problems.append(Problem(file, f"column {what}", stranger, f"one of {', '.join(known)}", cure))
-    return position.fillna(MISSING).to_numpy(np.int64)
+    return np.asarray(position.fillna(MISSING), dtype=np.int64)
 
 
 def _sample(name: str, tasks: Integers, filled: Integers, protocol: Protocol, sample_ms: int) -> Session:

@@ -1,0 +1,23 @@
+"""Measure how far the annotators agree, per task, variable and pair, with intervals over sessions."""
+
+from pathlib import Path
+
+from attune import artifacts, console, params
+from attune.annotation import reliability, spans
+from attune.annotation.protocol import Protocol
+from attune.annotation.reliability import ReliabilityConfig
+
+
+def main(tasks: Path, filled: Path, out: Path) -> None:
+    """Write agreement.csv, tolerance.csv, events.csv, span_lengths.csv, coverage.csv and annotators.csv."""
+    protocol = params.load("engagement.protocol", Protocol)
+    config = params.load("engagement.reliability", ReliabilityConfig)
+    tables = reliability.measure(spans.read(tasks, spans.TASKS), spans.read(filled, spans.FILLED), protocol, config)
+    with artifacts.replacing_folder(out) as folder:
+        for name, table in tables.items():
+            artifacts.write_table(folder / f"{name}.csv", table)
+    console.warn(reliability.warnings(tables))
+
+
+if __name__ == "__main__":
+    console.run(main)
