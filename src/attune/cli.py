@@ -1,8 +1,13 @@
 """The command line: ``attune <command>``."""
 
+import shutil
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from attune import console
+from attune import console, params
+from attune.problems import Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -11,6 +16,48 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def where() -> None:
     """Say where to look after `dvc repro`."""
     print("Results are in metrics/ and plots/; compare them with `dvc metrics show` and `dvc plots show`.")
+
+
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(help="A raw folder (with engagement/ and video/), or one of EAF files.")],
+    parameters: Annotated[
+        Path, typer.Option("--params", help="The file whose engagement.protocol holds.")
+    ] = params.FILE,
+) -> None:
+    """Hold a folder of ELAN files against the protocol and list everything that is wrong; changes nothing."""
+    from attune.annotation import extraction  # imported here so that the other commands start fast
+    from attune.annotation.protocol import Protocol
+    from attune.video import files
+
+    protocol = params.load("engagement.protocol", Protocol, parameters)
+    raw = (folder / "engagement").is_dir()
+    durations_ms, problems = extraction.durations(folder / "video", files.find_videos, files.probe) if raw else ({}, [])
+    report = extraction.validate(folder / "engagement" if raw else folder, protocol, durations_ms)
+    problems = sorted([*problems, *report.problems])
+    if problems:
+        _print_table(problems)
+    wrong = len(errors(problems))
+    print(
+        f"{report.files} file(s) of {report.sessions} session(s) by {report.annotators} annotator(s): "
+        f"{wrong} error(s), {len(problems) - wrong} warning(s)."
+    )
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _print_table(problems: list[Problem]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "File", "Place", "Found", "Expected", "Cure", show_lines=True)
+    for problem in problems:
+        cells = (problem.severity, problem.file, problem.where, problem.found, problem.expected, problem.cure)
+        table.add_row(
+            *(Text(cell, overflow="fold") for cell in cells), style="" if problem.severity == "error" else "dim"
+        )
+    Console(width=shutil.get_terminal_size((120, 24)).columns).print(table)
 
 
 def main() -> None:

@@ -147,11 +147,10 @@ class _Check:
         for name, required in self.protocol.tiers.items():
             if required and name not in tiers:
                 near = suggestion(name, (tier.name for tier in self.document.tiers))
-                found = f"only {listed(sorted({tier.name for tier in self.document.tiers}))}"
-                self._report(f"tier {name}", found + near, "the tier", "Add or rename it in ELAN; it may be empty.")
-        for name in strangers:
-            expected = f"one of {listed(self.protocol.tiers)}{suggestion(name, self.protocol.tiers)}"
-            self._report(f"tier {name}", "a tier outside the protocol", expected, "It is left out.", warn=True)
+                self._report(f"tier {name}", f"no such tier{near}", "the tier", "Add or rename it; it may be empty.")
+        if strangers:
+            found, expected = f"tiers {listed(strangers)}", f"the tiers {listed(self.protocol.tiers)}"
+            self._report("", found, expected, "The others are left out.", warn=True)
         return tiers
 
     def _place(self, tier: str, span: Annotation) -> Annotation | None:

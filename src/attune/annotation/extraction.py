@@ -42,8 +42,17 @@ class Report:
     annotators: int
 
 
-def find(folder: Path, protocol: Protocol) -> tuple[list[Coding], list[Problem]]:
-    """The codings in a folder, sorted, and all that is wrong with the files' names and their number.
+@dataclass(frozen=True)
+class Found:
+    """The codings in a folder, sorted; those whose names break the rules, and all that is wrong with the names."""
+
+    codings: list[Coding]
+    misnamed: list[Coding]
+    problems: list[Problem]
+
+
+def find(folder: Path, protocol: Protocol) -> Found:
+    """Look at the names of a folder's files.
 
     Hidden files, ELAN's backups (``.eaf.001``), preferences (``.pfsx``) and files of other kinds are passed over.
     """
@@ -52,20 +61,21 @@ def find(folder: Path, protocol: Protocol) -> tuple[list[Coding], list[Problem]]
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         cure = "Check `engagement.raw` in params.yaml: the ELAN files belong into its folder `engagement`."
-        return [], [Problem(str(folder), "", error.strerror or str(error), "a folder of ELAN files", cure)]
-    codings = []
+        return Found([], [], [Problem(str(folder), "", error.strerror or str(error), "a folder of ELAN files", cure)])
+    codings: list[Coding] = []
+    misnamed: list[Coding] = []
     for path in entries:
         if _is_eaf(path):
-            coding, found = _name(path, protocol)
-            codings += [coding] if coding else []
-            problems += found
+            coding, valid, wrong = _name(path, protocol)
+            (codings if valid else misnamed).append(coding)
+            problems += wrong
         elif path.is_dir() or COPY.search(path.name):
             found_kind = "a folder" if path.is_dir() else "a file whose name does not end in .eaf"
             cure = "It is passed over; if it holds codings, rename or move them."
             problems.append(Problem(path.name, "", found_kind, "an ELAN file", cure, "warning"))
     if not any(map(_is_eaf, entries)):
         problems.append(Problem(str(folder), "", "no ELAN file", "at least one .eaf file", "Put them there."))
-    return sorted(codings), sorted(problems + _complete(codings, protocol))
+    return Found(sorted(codings), sorted(misnamed), problems + _complete(codings, protocol))
 
 
 def sessions(codings: list[Coding], protocol: Protocol, durations_ms: dict[str, int]) -> Iterator[Session]:
@@ -84,23 +94,29 @@ def sessions(codings: list[Coding], protocol: Protocol, durations_ms: dict[str, 
             cure = "Its times are not checked against a video; add the video, or the later stages leave it out."
             problems.append(Problem(f"session {name}", "", "no readable video", "a video", cure, "warning"))
         for coding in group:
-            try:
-                found, wrong = checks.check(eaf.read(coding.path), coding, protocol, duration_ms)
-            except InputError as error:
-                found, wrong = [], error.problems
+            found, wrong = _read(coding, protocol, duration_ms)
             rows += found
             problems += wrong
-        yield Session(name, rows, sorted(problems))
+        yield Session(name, rows, problems)
+
+
+def _read(coding: Coding, protocol: Protocol, duration_ms: int | None) -> tuple[list[Row], list[Problem]]:
+    try:
+        return checks.check(eaf.read(coding.path), coding, protocol, duration_ms)
+    except InputError as error:
+        return [], error.problems
 
 
 def validate(folder: Path, protocol: Protocol, durations_ms: dict[str, int]) -> Report:
     """Look at every file and collect all errors and warnings."""
-    codings, problems = find(folder, protocol)
-    for session in sessions(codings, protocol, durations_ms):
+    found = find(folder, protocol)
+    problems = found.problems
+    for session in sessions(found.codings, protocol, durations_ms):
         problems += session.problems
-    files = sum(_is_eaf(path) for path in folder.iterdir()) if folder.is_dir() else 0
-    names, annotators = {coding.session for coding in codings}, {coding.annotator for coding in codings}
-    return Report(sorted(problems), files, len(names), len(annotators))
+    for coding in found.misnamed:
+        problems += _read(coding, protocol, None)[1]
+    names, annotators = {coding.session for coding in found.codings}, {coding.annotator for coding in found.codings}
+    return Report(sorted(problems), len(found.codings) + len(found.misnamed), len(names), len(annotators))
 
 
 class Probed(typing.Protocol):
@@ -153,17 +169,20 @@ def extract(
     Raises:
         InputError: with all errors in all files; then nothing is written.
     """
-    codings, problems = find(folder, protocol)
+    found = find(folder, protocol)
+    problems = found.problems
     with artifacts.replacing(table) as part, artifacts.replacing_folder(tab_folder) as tabs:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(spans.ORIGINAL)
-            for session in sessions(codings, protocol, durations_ms):
+            for session in sessions(found.codings, protocol, durations_ms):
                 problems += session.problems
                 writer.writerows(session.rows)
                 for name, lines in _tab_lines(session, protocol):
                     with (tabs / name).open("a", encoding="utf-8", newline="") as tab_file:
                         tab_file.writelines(lines)
+        for coding in found.misnamed:
+            problems += _read(coding, protocol, None)[1]
         raise_errors(problems)
     return sorted(problems)
 
@@ -172,37 +191,32 @@ def _is_eaf(path: Path) -> bool:
     return path.suffix.lower() == ".eaf" and not path.name.startswith(".")
 
 
-def _name(path: Path, protocol: Protocol) -> tuple[Coding | None, list[Problem]]:
-    """Session and annotator from a file's name, if they are known."""
+def _name(path: Path, protocol: Protocol) -> tuple[Coding, bool, list[Problem]]:
+    """Session and annotator from a file's name, whether they are those of a coding, and what is wrong."""
     problems: list[Problem] = []
 
-    def report(where: str, found: str, expected: str, cure: str = RENAME) -> None:
-        problems.append(Problem(path.name, where, found, expected, cure))
+    def report(found: str, expected: str, cure: str = RENAME) -> None:
+        problems.append(Problem(path.name, "name", found, expected, cure))
 
-    if not path.is_file():
-        report("", "no readable file", "an ELAN file", "Remove it, or restore what it links to.")
-        return None, problems
     parts = protocol.parse_name(path.stem)
     if parts is None:
-        report("name", f"'{path.stem}'", f"a name like {protocol.file_name}.eaf")
-        return None, problems
-    if known := protocol.knows_session(parts.session):
-        allowed = protocol.assigned.get(parts.session, protocol.annotators)
-    else:
+        report(f"'{path.stem}'", f"a name like {protocol.file_name}.eaf")
+        return Coding(path.stem, "", path), False, problems
+    session, annotator, date = parts
+    problems += _date(path.name, date, protocol)
+    valid = protocol.knows_session(session)
+    if not valid:
         rule = protocol.sessions if isinstance(protocol.sessions, str) else listed(protocol.sessions)
-        near = "" if isinstance(protocol.sessions, str) else suggestion(parts.session, protocol.sessions)
-        report("name", f"session '{parts.session}'", f"{rule}{near}", f"{RENAME} Or correct protocol.sessions.")
-        allowed = protocol.annotators
-    if parts.annotator not in protocol.annotators:
-        expected = f"one of {listed(protocol.annotators)}{suggestion(parts.annotator, protocol.annotators)}"
-        report("name", f"annotator '{parts.annotator}'", expected, f"{RENAME} Or correct protocol.annotators.")
-    elif parts.annotator not in allowed:
+        near = "" if isinstance(protocol.sessions, str) else suggestion(session, protocol.sessions)
+        report(f"session '{session}'", f"{rule}{near}", f"{RENAME} Or correct protocol.sessions.")
+    allowed = protocol.assigned.get(session, protocol.annotators)
+    if annotator not in protocol.annotators:
+        expected = f"one of {listed(protocol.annotators)}{suggestion(annotator, protocol.annotators)}"
+        report(f"annotator '{annotator}'", expected, f"{RENAME} Or correct protocol.annotators.")
+    elif annotator not in allowed:
         cure = "Rename or remove the file, or correct protocol.assigned."
-        report("name", f"annotator '{parts.annotator}'", f"one assigned to {parts.session}: {listed(allowed)}", cure)
-    elif known:
-        problems += _date(path.name, parts.date, protocol)
-        return Coding(parts.session, parts.annotator, path), problems
-    return None, problems + _date(path.name, parts.date, protocol)
+        report(f"annotator '{annotator}'", f"one assigned to {session}: {listed(allowed)}", cure)
+    return Coding(session, annotator, path), valid and annotator in allowed, problems
 
 
 def _date(file: str, text: str, protocol: Protocol) -> list[Problem]:
