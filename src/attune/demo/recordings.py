@@ -1,0 +1,213 @@
+"""Record the demo: plan the sessions, code them, render them, and write down the truth."""
+
+import datetime
+import multiprocessing
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from attune import artifacts
+from attune.annotation.protocol import Protocol
+from attune.demo import annotators, elan, implied, motion, scene, truth, video
+from attune.demo.behaviour import CHAINS, Session, simulate
+from attune.demo.canvas import MASK_SCALE, Image
+from attune.demo.config import DemoConfig, Style
+from attune.problems import InputError, Problem
+
+FOLDERS = ("engagement", "video", "truth")
+EXPERIMENTER_2_EVERY = 3
+MOST_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One session to be recorded.
+
+    Attributes:
+        index: its number, from 0; with the seed it decides upon everything random.
+        experimenter: 1 or 2.
+        coders: the annotators who code it.
+    """
+
+    name: str
+    index: int
+    experimenter: int
+    coders: tuple[str, ...]
+    date: datetime.date
+
+
+def record(
+    out: Path,
+    config: DemoConfig,
+    protocol: Protocol,
+    workers: int | None = None,
+    finished: Callable[[str], object] = str,
+) -> None:
+    """Write ``out/engagement``, ``out/video`` and ``out/truth``, each whole or not at all.
+
+    Args:
+        out: folder of the recordings.
+        config: how many sessions of which length, and the annotators' styles.
+        protocol: names of annotators, tasks and tiers; needs the variables of the demo.
+        workers: number of processes, as many as processors by default; 1 renders in this process.
+        finished: is told the name of every session that is rendered.
+
+    Raises:
+        InputError: the protocol does not fit the demo.
+        OSError: a file could not be written.
+    """
+    check_protocol(protocol, config)
+    plans = plan(config, protocol)
+    with ExitStack() as stack:
+        engagement, videos, known = (stack.enter_context(artifacts.replacing_folder(out / name)) for name in FOLDERS)
+        (known / "masks").mkdir()
+        sessions = {item.name: _simulate(item, config, protocol) for item in plans}
+        for item in plans:
+            _write_codings(engagement, item, sessions[item.name], config, protocol)
+        _write_truth(known, plans, sessions, config, protocol)
+        workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
+        for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
+            finished(name)
+
+
+def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
+    """Refuse a protocol that the demo cannot follow.
+
+    Raises:
+        InputError: a variable or value is missing, or a session's name does not match.
+    """
+    cure = "Put the demo's own protocol back, or leave the demo out: `dvc repro` alone records your own data."
+    problems = []
+    for variable, chain in CHAINS.items():
+        values = protocol.variables[variable].values if variable in protocol.variables else ()
+        if missing := sorted(set(chain) - {*values, "no"}):
+            place = f"engagement.protocol.variables.{variable}"
+            problems.append(Problem("params.yaml", place, f"{list(values)}", f"the values {missing}", cure))
+    if strangers := sorted(set(protocol.variables) - set(CHAINS)):
+        place = "engagement.protocol.variables"
+        problems.append(Problem("params.yaml", place, ", ".join(strangers), f"only {' and '.join(CHAINS)}", cure))
+    allowed = protocol.sessions
+    for index in range(config.sessions):
+        name = _name(index)
+        if not (re.fullmatch(allowed, name) if isinstance(allowed, str) else name in allowed):
+            place = "engagement.protocol.sessions"
+            problems.append(Problem("params.yaml", place, f"{allowed!r}", f"a rule that allows {name}", cure))
+            break
+    if problems:
+        raise InputError(problems)
+
+
+def plan(config: DemoConfig, protocol: Protocol) -> list[Plan]:
+    """Decide who leads and who codes each session, and when it took place."""
+    size = min(max(2, protocol.min_annotators), len(protocol.annotators))
+    groups = list(combinations(protocol.annotators, size))
+    if size < len(protocol.annotators):
+        groups.append(protocol.annotators)
+    days = (protocol.last_date - protocol.first_date).days
+    return [
+        Plan(
+            name=_name(index),
+            index=index,
+            experimenter=2 if (index + 1) % EXPERIMENTER_2_EVERY == 0 else 1,
+            coders=protocol.assigned.get(_name(index), groups[index % len(groups)]),
+            date=protocol.first_date + datetime.timedelta(days=days * (index + 1) // (config.sessions + 1)),
+        )
+        for index in range(config.sessions)
+    ]
+
+
+def _name(index: int) -> str:
+    return f"fp{index + 1:02d}"
+
+
+def _styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
+    return {name: config.styles[index % len(config.styles)] for index, name in enumerate(protocol.annotators)}
+
+
+def _simulate(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
+    return simulate(config, protocol.tasks, np.random.default_rng([config.seed, 0, item.index]))
+
+
+def _write_codings(folder: Path, item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> None:
+    styles = _styles(config, protocol)
+    for coder in item.coders:
+        rng = np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)])
+        date = item.date.strftime(protocol.date_format)
+        name = protocol.file_name.format(session=item.name, annotator=coder, date=date)
+        coded = annotators.code(session, styles[coder], rng)
+        elan.write(folder / f"{name}.eaf", coded, f"../video/{item.name}.mp4", protocol, rng)
+
+
+def _write_truth(
+    folder: Path, plans: list[Plan], sessions: dict[str, Session], config: DemoConfig, protocol: Protocol
+) -> None:
+    styles = _styles(config, protocol)
+    rows = [(item.name, item.experimenter, " ".join(item.coders), item.date.isoformat()) for item in plans]
+    table = pd.DataFrame(rows, columns=["session", "experimenter", "annotators", "date"])
+    artifacts.write_table(folder / "sessions.csv", table)
+    artifacts.write_table(folder / "behaviour.csv", truth.tabulate_behaviour(sessions))
+    artifacts.write_table(folder / "tasks.csv", truth.tabulate_tasks(sessions))
+    artifacts.write_json(folder / "styles.json", {name: style.model_dump() for name, style in styles.items()})
+    expected = implied.expect_agreement(config, protocol, styles, [item.coders for item in plans])
+    artifacts.write_json(folder / "agreement.json", expected)
+
+
+def _render_all(
+    plans: list[Plan], sessions: dict[str, Session], seed: int, videos: Path, masks: Path, workers: int
+) -> Iterator[str]:
+    """Render every session and yield its name when it is done."""
+    if workers == 1:
+        yield from (_render(item, sessions[item.name], seed, videos, masks) for item in plans)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        longest_first = sorted(plans, key=lambda item: -sessions[item.name].duration_ms)
+        jobs: list[Future[str]] = [
+            pool.submit(_render, item, sessions[item.name], seed, videos, masks) for item in longest_first
+        ]
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread per process, and no life after the parent's: a killed run must not write into the next one's files."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _render(item: Plan, session: Session, seed: int, videos: Path, masks: Path) -> str:
+    movement = motion.animate(session, np.random.default_rng([seed, 2, item.index]))
+    rng = np.random.default_rng([seed, 3, item.index])
+    stage = scene.Scene(scene.draw_look(item.experimenter - 1, rng), movement, rng)
+    count = len(movement.task)
+    packed: list[Image] = []
+
+    def frames() -> Iterator[Image]:
+        for frame in range(count):
+            picture, mask = stage.paint(frame)
+            packed.append(truth.pack(mask))
+            yield picture
+
+    video.encode(videos / f"{item.name}.mp4", frames(), count, seed + item.index)
+    truth.write_masks(masks / f"{item.name}.npz", packed, (scene.HEIGHT // MASK_SCALE, scene.WIDTH // MASK_SCALE))
+    return item.name

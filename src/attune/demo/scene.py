@@ -1,0 +1,244 @@
+"""The picture: a room, a partner on the right, an infant at the table who turns, plays and bounces.
+
+Shapes are placed on a canvas that is wider than the picture by the camera's reach on every side; the picture is cut out
+of it at the camera's position. Head and hands of the infant always lie within ``EVIDENCE_REGION`` of the picture.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from attune.demo.canvas import HANDS, MASK_SCALE, NOTHING, Canvas, Colour, Image
+from attune.demo.head import Head
+from attune.demo.motion import SHAKE, Motion
+
+WIDTH: Final = 384
+HEIGHT: Final = 288
+EVIDENCE_REGION: Final = (95, 45, 290, 243)  # left, top, right, bottom
+_MARGIN = SHAKE
+_HEAD_AT = (196, 114)
+_HANDS_AT = ((146, 222), (246, 222))
+_PARTNER_HANDS_AT = ((302, 218), (334, 234))
+_STROKES = ((0.0, -1.0), (0.25, -0.95), (0.12, -1.0))  # a hand's stroke, inwards and down, per task
+_OUTLINE: Colour = (60, 55, 60)
+
+SKINS: tuple[Colour, ...] = ((180, 205, 245), (160, 188, 232), (130, 165, 212), (95, 130, 180), (70, 98, 145))
+HAIRS: tuple[Colour, ...] = ((30, 30, 34), (28, 42, 66), (40, 60, 96), (34, 52, 120), (52, 84, 118))
+CLOTHES: tuple[Colour, ...] = (
+    (190, 120, 60),
+    (80, 150, 90),
+    (70, 80, 205),
+    (60, 170, 225),
+    (170, 100, 160),
+    (150, 160, 70),
+    (120, 120, 130),
+    (100, 190, 190),
+)
+WALLS: tuple[Colour, ...] = ((205, 215, 222), (215, 205, 195), (195, 215, 205), (205, 200, 225), (225, 220, 210))
+TABLES: tuple[Colour, ...] = ((120, 165, 205), (95, 130, 170), (175, 190, 205))
+# The experimenters: skin, hair, clothes.
+EXPERIMENTERS: tuple[tuple[Colour, Colour, Colour], ...] = (
+    ((165, 190, 235), (36, 44, 70), (150, 90, 70)),
+    ((140, 172, 218), (60, 120, 180), (95, 160, 105)),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a session looks like; none of it tells anything about engagement.
+
+    Attributes:
+        skin: colour of the infant's skin; the others likewise.
+        tuft: radius of the bun at the back of the infant's head, 0 for none.
+        experimenter: 0 or 1.
+        grain: strength of the camera's noise.
+    """
+
+    skin: Colour
+    hair: Colour
+    clothes: Colour
+    tuft: float
+    wall: Colour
+    table: Colour
+    passer: Colour
+    experimenter: int
+    grain: float
+
+
+def draw_look(experimenter: int, rng: np.random.Generator) -> Look:
+    """Choose colours at random."""
+
+    def choose(colours: tuple[Colour, ...]) -> Colour:
+        return colours[int(rng.integers(len(colours)))]
+
+    return Look(
+        skin=choose(SKINS[:4]),
+        hair=choose(HAIRS),
+        clothes=choose(CLOTHES),
+        tuft=float(rng.choice([0, 11, 15])),
+        wall=choose(WALLS),
+        table=choose(TABLES),
+        passer=choose(CLOTHES),
+        experimenter=experimenter,
+        grain=float(rng.uniform(1.0, 3.0)),
+    )
+
+
+def _lifted(rest: tuple[int, int], task: int, lift: float, inward: int) -> tuple[float, float]:
+    """Where a hand is that has left its rest by ``lift`` pixels."""
+    across, up = _STROKES[task % len(_STROKES)]
+    return rest[0] + inward * across * lift, rest[1] + up * lift
+
+
+def _shade(colour: Colour, factor: float) -> Colour:
+    blue, green, red = (min(int(channel * factor), 255) for channel in colour)
+    return blue, green, red
+
+
+class Scene:
+    """One session's room and people; :meth:`paint` gives its frames."""
+
+    def __init__(self, look: Look, motion: Motion, rng: np.random.Generator) -> None:
+        self._look, self._motion = look, motion
+        self._room = _room(look, rng)
+        self._head = Head(look.skin, look.hair, look.tuft)
+        noise = rng.normal(0, look.grain, (4, HEIGHT, WIDTH))
+        self._noise = np.clip(np.rint(noise), -127, 127).astype(np.int8)
+
+    def paint(self, frame: int) -> tuple[Image, Image]:
+        """Paint one frame.
+
+        Returns:
+            The picture as I420 planes, (HEIGHT * 3 / 2, WIDTH) uint8, and the mask,
+            (HEIGHT / MASK_SCALE, WIDTH / MASK_SCALE) uint8.
+        """
+        motion = self._motion
+        canvas = Canvas(self._room.copy())
+        if not np.isnan(motion.adult[frame]):
+            self._passer(canvas, float(motion.adult[frame]))
+        rise = float(motion.bounce[frame])
+        self._torso(canvas, rise)
+        self._head.paint(
+            canvas, _HEAD_AT[0], _HEAD_AT[1] - rise, float(motion.yaw_deg[frame]), bool(motion.excited[frame])
+        )
+        self._table(canvas, int(motion.task[frame]) % 3)
+        self._partner(canvas, frame)
+        self._hands(canvas, frame, rise)
+        if not np.isnan(motion.occluder[frame]):
+            self._occluder(canvas, float(motion.occluder[frame]))
+        return self._expose(canvas, frame)
+
+    def _expose(self, canvas: Canvas, frame: int) -> tuple[Image, Image]:
+        """Cut out what the camera sees and add light and noise."""
+        left, top = (_MARGIN + int(shift) for shift in self._motion.shake[frame])
+        levels = np.arange(256)[:, None] * self._motion.light[frame]
+        table = np.clip(levels, 0, 255).astype(np.uint8)[None]
+        picture = cv2.LUT(np.ascontiguousarray(canvas.picture[top : top + HEIGHT, left : left + WIDTH]), table)
+        planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        planes[:HEIGHT] = cv2.add(planes[:HEIGHT], self._noise[frame % len(self._noise)], dtype=cv2.CV_8U)
+        left, top = left // MASK_SCALE, top // MASK_SCALE
+        return planes, canvas.mask[top : top + HEIGHT // MASK_SCALE, left : left + WIDTH // MASK_SCALE]
+
+    def _passer(self, canvas: Canvas, x: float) -> None:
+        look = self._look
+        canvas.ellipse(x, 150, 34, 82, _shade(look.passer, 0.85))
+        canvas.ellipse(x, 52, 19, 24, _shade(SKINS[2], 0.9))
+        canvas.ellipse(x, 40, 21, 16, _shade(HAIRS[1], 1.2))
+
+    def _torso(self, canvas: Canvas, rise: float) -> None:
+        x, y = _HEAD_AT
+        canvas.ellipse(x, y + 92 - rise, 46, 56, _shade(self._look.clothes, 0.75))
+        canvas.ellipse(x, y + 94 - rise, 43, 54, self._look.clothes)
+        canvas.ellipse(x, y + 50 - rise, 22, 12, (240, 240, 245))  # collar
+
+    def _table(self, canvas: Canvas, task: int) -> None:
+        right, bottom = canvas.picture.shape[1], canvas.picture.shape[0]
+        canvas.polygon([(30, 208), (right, 208), (right, bottom), (0, bottom)], self._look.table)
+        canvas.line((30, 208), (right, 208), 3, _shade(self._look.table, 1.15))
+        if task == 0:  # a house of blocks for the people
+            canvas.polygon([(176, 240), (216, 240), (216, 270), (176, 270)], (80, 170, 220))
+            canvas.polygon([(170, 242), (196, 222), (222, 242)], (70, 70, 200))
+        elif task == 1:  # a basket for the eggs
+            canvas.ellipse(196, 252, 38, 15, (70, 110, 160))
+            canvas.ellipse(196, 248, 31, 9, (45, 75, 115))
+            for shift, colour in ((-14, (90, 200, 240)), (2, (200, 150, 90)), (16, (120, 120, 235))):
+                canvas.ellipse(196 + shift, 246, 9, 8, colour)
+        else:  # two drums
+            for x, wide in ((196, 44), (300, 30)):
+                canvas.polygon(
+                    [(x - wide, 250), (x + wide, 250), (x + wide - 4, 280), (x - wide + 4, 280)], (60, 60, 200)
+                )
+                canvas.ellipse(x, 250, wide, 12, (225, 235, 240))
+                canvas.ellipse(x, 250, wide - 5, 9, (200, 215, 225))
+
+    def _partner(self, canvas: Canvas, frame: int) -> None:
+        skin, hair, clothes = EXPERIMENTERS[self._look.experimenter]
+        canvas.ellipse(384, 232, 62, 108, clothes)
+        canvas.ellipse(366, 84, 36, 44, hair)
+        canvas.ellipse(352, 92, 28, 38, skin)
+        canvas.ellipse(324, 98, 7, 5, skin)  # nose
+        canvas.ellipse(338, 84, 4, 5, _OUTLINE)
+        canvas.line((330, 112), (342, 114), 3, (80, 70, 180))
+        canvas.ellipse(368, 58, 30, 18, hair)
+        task, reach = int(self._motion.task[frame]) % 3, float(self._motion.reach[frame])
+        for side in (1, 0):
+            lift = reach * float(self._motion.partner_hands[frame, side])
+            x, y = _lifted(_PARTNER_HANDS_AT[side], task, lift, -1)
+            self._toy(canvas, task, x, y, -1, None)
+            canvas.line((366, 190), (x + 14, y + 4), 22, _shade(clothes, 0.85 + 0.15 * side))
+            canvas.ellipse(x, y, 13, 11, skin)
+
+    def _hands(self, canvas: Canvas, frame: int, rise: float) -> None:
+        task, reach = int(self._motion.task[frame]) % 3, float(self._motion.reach[frame])
+        for side, outward in ((0, -1), (1, 1)):
+            hand = _lifted(_HANDS_AT[side], task, reach * float(self._motion.hands[frame, side]), -outward)
+            shoulder = (_HEAD_AT[0] + outward * 32, _HEAD_AT[1] + 64 - rise)
+            elbow = (_HEAD_AT[0] + outward * 58, max(198.0, hand[1] + 14) - 0.3 * rise)
+            sleeve = _shade(self._look.clothes, 0.88)
+            canvas.line(shoulder, elbow, 21, sleeve)
+            canvas.line(elbow, hand, 18, sleeve)
+            self._toy(canvas, task, *hand, -outward, HANDS)
+            canvas.ellipse(*hand, 14, 13, _shade(self._look.skin, 0.8), evidence=HANDS)
+            canvas.ellipse(hand[0], hand[1] - 1, 12, 11, self._look.skin)
+
+    def _toy(self, canvas: Canvas, task: int, x: float, y: float, inward: int, evidence: int | None) -> None:
+        """What a hand holds: a toy person, an egg or a drumstick."""
+        if task == 0:
+            canvas.ellipse(x, y - 12, 9, 12, (60, 190, 230), evidence=evidence)
+            canvas.ellipse(x, y - 25, 8, 8, (170, 200, 240), evidence=evidence)
+            canvas.ellipse(x, y - 29, 8, 5, (50, 60, 160), evidence=evidence)
+        elif task == 1:
+            canvas.ellipse(x + inward * 5, y - 12, 10, 13, (200, 120, 230), angle=20 * inward, evidence=evidence)
+            canvas.ellipse(x + inward * 3, y - 16, 3, 4, (235, 200, 245))
+        else:
+            canvas.line((x, y), (x + inward * 30, y + 4), 5, (90, 150, 200), evidence=evidence)
+            canvas.ellipse(x + inward * 30, y + 4, 5, 5, (90, 150, 200), evidence=evidence)
+
+    def _occluder(self, canvas: Canvas, x: float) -> None:
+        colour = _shade(EXPERIMENTERS[1 - self._look.experimenter][2], 0.6)
+        canvas.ellipse(196 + x, 190, 205, 190, colour, evidence=NOTHING)
+        canvas.ellipse(196 + x, 60, 90, 80, _shade(HAIRS[1], 0.9), evidence=NOTHING)
+
+
+def _room(look: Look, rng: np.random.Generator) -> Image:
+    """Paint what never moves: wall, window, picture, shelf and floor, out of focus."""
+    height, width = HEIGHT + 2 * _MARGIN, WIDTH + 2 * _MARGIN
+    fade = np.linspace(1.05, 0.85, height)[:, None, None]
+    canvas = Canvas(np.clip(np.array(look.wall) * fade * np.ones((1, width, 1)), 0, 255).astype(np.uint8))
+    canvas.polygon([(0, 196), (width, 196), (width, height), (0, height)], _shade(look.wall, 0.62))
+    x = float(rng.integers(10, 50))
+    canvas.polygon([(x, 22), (x + 78, 22), (x + 78, 116), (x, 116)], (245, 245, 245))
+    canvas.polygon([(x + 5, 27), (x + 73, 27), (x + 73, 111), (x + 5, 111)], (235, 205, 160))
+    canvas.line((x + 39, 24), (x + 39, 114), 4, (245, 245, 245))
+    x = float(rng.integers(150, 230))
+    canvas.polygon([(x, 10), (x + 60, 10), (x + 60, 44), (x, 44)], _shade(look.wall, 0.5))
+    canvas.polygon([(x + 4, 14), (x + 56, 14), (x + 56, 40), (x + 4, 40)], CLOTHES[int(rng.integers(len(CLOTHES)))])
+    x = float(rng.integers(250, 290))
+    canvas.polygon([(x, 128), (x + 110, 128), (x + 110, 136), (x, 136)], (95, 130, 165))
+    for shift in range(4, 100, 12):
+        top = 128 - int(rng.integers(18, 34))
+        colour = CLOTHES[int(rng.integers(len(CLOTHES)))]
+        canvas.polygon([(x + shift, top), (x + shift + 10, top), (x + shift + 10, 128), (x + shift, 128)], colour)
+    return np.asarray(cv2.GaussianBlur(canvas.picture, (7, 7), 0), np.uint8)
