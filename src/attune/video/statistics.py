@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from attune.problems import InputError, Problem
+from attune.video.store import open_frames
 
 CHANNELS = 3
 LEVELS = 256
+WHITE = LEVELS - 1
+DIGITS = 9
 CHUNK_PIXELS = 1 << 22  # below 2**24, up to which OpenCV's float32 histograms count exactly
 
 
@@ -24,8 +27,21 @@ class PixelStatistics:
     """Mean and standard deviation (of the population) of each channel over ``count`` pixels."""
 
     count: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def find_stores(folder: Path) -> dict[str, Path]:
+    """The frame stores of a folder by session, sorted.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            Problem(str(folder), "", "no such folder", "a folder of frame stores", "Run the stage process_videos.")
+        )
+    return {path.stem: path for path in sorted(folder.glob("*.npy"))}
 
 
 def pixel_histograms(paths: Iterable[Path]) -> dict[Path, npt.NDArray[np.int64]]:
@@ -37,7 +53,7 @@ def pixel_histograms(paths: Iterable[Path]) -> dict[Path, npt.NDArray[np.int64]]
     found, problems = {}, []
     for path in paths:
         try:
-            found[path] = _histogram(_open_frames(path))
+            found[path] = _histogram(_frames(path))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -45,19 +61,17 @@ def pixel_histograms(paths: Iterable[Path]) -> dict[Path, npt.NDArray[np.int64]]
     return found
 
 
-def summarise(histogram: npt.NDArray[np.int64]) -> PixelStatistics:
-    """Mean and standard deviation of a histogram (3, 256) that holds at least one pixel."""
-    levels = range(LEVELS)
-    count = int(histogram[0].sum())
-    sums = [sum(level * int(channel[level]) for level in levels) for channel in histogram]
-    squares = [sum(level**2 * int(channel[level]) for level in levels) for channel in histogram]
-    white = LEVELS - 1
-    variances = [
-        (count * square - total**2) / (count * white) ** 2 for total, square in zip(sums, squares, strict=True)
-    ]
-    return PixelStatistics(
-        count, tuple(total / (count * white) for total in sums), tuple(variance**0.5 for variance in variances)
-    )
+def pool(histograms: Iterable[npt.NDArray[np.int64]]) -> PixelStatistics:
+    """Mean and standard deviation over all pixels of histograms (3, 256), one per file; there is at least one pixel."""
+    # Whole numbers of Python have no limit: the squares over a corpus outgrow 64 bits.
+    total: list[list[int]] = np.sum(list(histograms), axis=0).tolist()
+    count = sum(total[0])
+    sums = [sum(level * number for level, number in enumerate(channel)) for channel in total]
+    squares = [sum(level**2 * number for level, number in enumerate(channel)) for channel in total]
+    variances = [count * square - mean**2 for mean, square in zip(sums, squares, strict=True)]
+    red, green, blue = (round(mean / (count * WHITE), DIGITS) for mean in sums)
+    red_std, green_std, blue_std = (round(variance**0.5 / (count * WHITE), DIGITS) for variance in variances)
+    return PixelStatistics(count, (red, green, blue), (red_std, green_std, blue_std))
 
 
 def _histogram(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -68,20 +82,14 @@ def _histogram(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         chunk = np.ascontiguousarray(rows[start : start + step])
         for channel in range(CHANNELS):
             counts = cv2.calcHist([chunk], [channel], None, [LEVELS], [0, LEVELS])
-            total[channel] += counts[:, 0].astype(np.int64)
+            total[channel] += counts.ravel().astype(np.int64)
     return total
 
 
-def _open_frames(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        frames = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(_broken(path, str(error))) from None
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != CHANNELS or not frames.size:
-        raise InputError(_broken(path, f"{frames.dtype} {frames.shape}"))
+def _frames(path: Path) -> npt.NDArray[np.uint8]:
+    frames = open_frames(path)
+    if not frames.size:
+        raise InputError(
+            Problem(str(path), "", f"shape {frames.shape}", "at least one frame", "Run the stage process_videos again.")
+        )
     return frames
-
-
-def _broken(path: Path, found: str) -> Problem:
-    cure = "Delete the file and run `dvc repro` again."
-    return Problem(str(path), "", found, f"frames, uint8 (T, H, W, {CHANNELS})", cure)

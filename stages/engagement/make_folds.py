@@ -1,0 +1,26 @@
+"""Assign every session to one stratified fold."""
+
+from pathlib import Path
+
+from attune import artifacts, console, params
+from attune.annotation import folds, spans
+from attune.video import statistics
+
+
+def main(filled: Path, frames: Path, out: Path, report: Path) -> None:
+    """Write the spans with their folds, and the balance and pixel statistics of the folds."""
+    config = params.load("engagement.folds", folds.FoldConfig)
+    stores = statistics.find_stores(frames)
+    split = folds.stratify(spans.read(filled, spans.FILLED), stores, config, str(filled))
+    console.warn(split.problems)
+    histograms = statistics.pixel_histograms(stores[session] for names in split.folds for session in names)
+    pixels = {}
+    for fold, names in enumerate(split.folds):
+        pooled = statistics.pool(histograms[stores[session]] for session in names)
+        pixels[fold] = folds.PixelValues(count=pooled.count, mean=pooled.mean, std=pooled.std)
+    artifacts.write_table(out, split.spans)
+    artifacts.write_json(report, folds.statistics(split, pixels, config).model_dump())
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,15 @@
+"""The best scores that ignore the input."""
+
+from pathlib import Path
+
+from attune import artifacts, console
+from attune.annotation import chance, spans
+
+
+def main(stratified: Path, out: Path) -> None:
+    """Write the chance baseline of every task and variable."""
+    artifacts.write_json(out, chance.score_chance(spans.read(stratified, spans.STRATIFIED)))
+
+
+if __name__ == "__main__":
+    console.run(main)
