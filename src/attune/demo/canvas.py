@@ -20,13 +20,13 @@ Colour = tuple[int, int, int]
 Image = NDArray[np.uint8]
 
 
-def _fixed(*values: float) -> tuple[int, ...]:
-    return tuple(round(value * _FIXED) for value in values)
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    return round(x * _FIXED), round(y * _FIXED)
 
 
-def _half(*values: float) -> tuple[float, ...]:
+def _half(x: float, y: float) -> tuple[int, int]:
     """Where a pixel's centre lies in the mask."""
-    return tuple((value + 0.5) / MASK_SCALE - 0.5 for value in values)
+    return _fixed((x + 0.5) / MASK_SCALE - 0.5, (y + 0.5) / MASK_SCALE - 0.5)
 
 
 class Canvas:
@@ -53,7 +53,7 @@ class Canvas:
     def mark(self, x: float, y: float, rx: float, ry: float, evidence: int, angle: float = 0) -> None:
         """Fill an ellipse of the mask alone."""
         axes = _fixed(rx / MASK_SCALE, ry / MASK_SCALE)
-        cv2.ellipse(self.mask, _fixed(*_half(x, y)), axes, angle, 0, 360, evidence, -1, cv2.LINE_8, _SHIFT)
+        cv2.ellipse(self.mask, _half(x, y), axes, angle, 0, 360, evidence, -1, cv2.LINE_8, _SHIFT)
 
     def polygon(self, points: Sequence[tuple[float, float]], colour: Colour, evidence: int | None = None) -> None:
         """Fill a polygon."""
@@ -75,4 +75,4 @@ class Canvas:
         cv2.line(self.picture, _fixed(*start), _fixed(*end), colour, width, cv2.LINE_AA, _SHIFT)
         if evidence is not None:
             thickness = max(width // MASK_SCALE, 1)
-            cv2.line(self.mask, _fixed(*_half(*start)), _fixed(*_half(*end)), evidence, thickness, cv2.LINE_8, _SHIFT)
+            cv2.line(self.mask, _half(*start), _half(*end), evidence, thickness, cv2.LINE_8, _SHIFT)

@@ -37,7 +37,7 @@ class Motion:
         bounce: upward shift of the infant's body and head.
         excited: whether the infant's mouth is open.
         shake: shift of the camera in whole pixels, (T, 2), x and y.
-        light: factor per colour channel, (T, 3), blue, green and red.
+        light: factor of brightness, and warmth as a shift of chroma in levels, (T, 2).
         adult: horizontal position of the adult in the background, NaN where there is none.
         occluder: horizontal position of the back that hides the infant, NaN where there is none.
     """
@@ -134,8 +134,7 @@ def _wander(frames: int, deviation: float, seconds: float, rng: np.random.Genera
 
 def _light(frames: int, rng: np.random.Generator) -> Curve:
     gain = rng.uniform(0.82, 1.08) + _wander(frames, 0.03, 6.0, rng)
-    warmth = rng.uniform(-0.07, 0.07)
-    return gain[:, None] * np.array([1 - warmth, 1.0, 1 + warmth])
+    return np.stack([gain, rng.uniform(-6, 6) + _wander(frames, 1.0, 6.0, rng)], axis=1)
 
 
 def _passers(frames: int, rng: np.random.Generator) -> Curve:

@@ -19,6 +19,7 @@ HEIGHT: Final = 288
 EVIDENCE_REGION: Final = (95, 45, 290, 243)  # left, top, right, bottom
 _MARGIN = SHAKE
 _HEAD_AT = (196, 114)
+_TABLE_AT = 208
 _HANDS_AT = ((146, 222), (246, 222))
 _PARTNER_HANDS_AT = ((302, 218), (334, 234))
 _STROKES = ((0.0, -1.0), (0.25, -0.95), (0.12, -1.0))  # a hand's stroke, inwards and down, per task
@@ -82,14 +83,14 @@ def draw_look(experimenter: int, rng: np.random.Generator) -> Look:
         table=choose(TABLES),
         passer=choose(CLOTHES),
         experimenter=experimenter,
-        grain=float(rng.uniform(1.0, 3.0)),
+        grain=float(rng.uniform(0.5, 1.6)),
     )
 
 
 def _lifted(rest: tuple[int, int], task: int, lift: float, inward: int) -> tuple[float, float]:
     """Where a hand is that has left its rest by ``lift`` pixels."""
-    across, up = _STROKES[task % len(_STROKES)]
-    return rest[0] + inward * across * lift, rest[1] + up * lift
+    across, down = _STROKES[task]
+    return rest[0] + inward * across * lift, rest[1] + down * lift
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -103,6 +104,9 @@ class Scene:
     def __init__(self, look: Look, motion: Motion, rng: np.random.Generator) -> None:
         self._look, self._motion = look, motion
         self._room = _room(look, rng)
+        self._furnished = [Canvas(self._room.copy()) for _ in _STROKES]
+        for task, canvas in enumerate(self._furnished):
+            self._furnish(canvas, task)
         self._head = Head(look.skin, look.hair, look.tuft)
         noise = rng.normal(0, look.grain, (4, HEIGHT, WIDTH))
         self._noise = np.clip(np.rint(noise), -127, 127).astype(np.int8)
@@ -115,17 +119,19 @@ class Scene:
             (HEIGHT / MASK_SCALE, WIDTH / MASK_SCALE) uint8.
         """
         motion = self._motion
-        canvas = Canvas(self._room.copy())
-        if not np.isnan(motion.adult[frame]):
+        task, rise = int(motion.task[frame]) % len(_STROKES), float(motion.bounce[frame])
+        if np.isnan(motion.adult[frame]):
+            canvas = Canvas(self._furnished[task].picture.copy())
+        else:  # the adult passes behind all that is furnished
+            canvas = Canvas(self._room.copy())
             self._passer(canvas, float(motion.adult[frame]))
-        rise = float(motion.bounce[frame])
+            self._furnish(canvas, task)
         self._torso(canvas, rise)
         self._head.paint(
             canvas, _HEAD_AT[0], _HEAD_AT[1] - rise, float(motion.yaw_deg[frame]), bool(motion.excited[frame])
         )
-        self._table(canvas, int(motion.task[frame]) % 3)
-        self._partner(canvas, frame)
-        self._hands(canvas, frame, rise)
+        self._partner_hands(canvas, frame, task)
+        self._hands(canvas, frame, task)
         if not np.isnan(motion.occluder[frame]):
             self._occluder(canvas, float(motion.occluder[frame]))
         return self._expose(canvas, frame)
@@ -133,11 +139,14 @@ class Scene:
     def _expose(self, canvas: Canvas, frame: int) -> tuple[Image, Image]:
         """Cut out what the camera sees and add light and noise."""
         left, top = (_MARGIN + int(shift) for shift in self._motion.shake[frame])
-        levels = np.arange(256)[:, None] * self._motion.light[frame]
-        table = np.clip(levels, 0, 255).astype(np.uint8)[None]
-        picture = cv2.LUT(np.ascontiguousarray(canvas.picture[top : top + HEIGHT, left : left + WIDTH]), table)
+        picture = canvas.picture[top : top + HEIGHT, left : left + WIDTH]
         planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
-        planes[:HEIGHT] = cv2.add(planes[:HEIGHT], self._noise[frame % len(self._noise)], dtype=cv2.CV_8U)
+        gain, warmth = self._motion.light[frame]
+        bright, blue, red = planes[:HEIGHT], planes[HEIGHT : HEIGHT * 5 // 4], planes[HEIGHT * 5 // 4 :]
+        lit = cv2.convertScaleAbs(bright, alpha=gain)
+        cv2.add(lit, self._noise[frame % len(self._noise)], dst=bright, dtype=cv2.CV_8U)
+        for plane, shift in ((blue, -warmth), (red, warmth)):
+            cv2.convertScaleAbs(plane, dst=plane, alpha=gain, beta=128 * (1 - gain) + shift)
         left, top = left // MASK_SCALE, top // MASK_SCALE
         return planes, canvas.mask[top : top + HEIGHT // MASK_SCALE, left : left + WIDTH // MASK_SCALE]
 
@@ -148,15 +157,17 @@ class Scene:
         canvas.ellipse(x, 40, 21, 16, _shade(HAIRS[1], 1.2))
 
     def _torso(self, canvas: Canvas, rise: float) -> None:
+        canvas = Canvas(canvas.picture[:_TABLE_AT])  # the table hides the rest
         x, y = _HEAD_AT
         canvas.ellipse(x, y + 92 - rise, 46, 56, _shade(self._look.clothes, 0.75))
         canvas.ellipse(x, y + 94 - rise, 43, 54, self._look.clothes)
         canvas.ellipse(x, y + 50 - rise, 22, 12, (240, 240, 245))  # collar
 
-    def _table(self, canvas: Canvas, task: int) -> None:
+    def _furnish(self, canvas: Canvas, task: int) -> None:
+        """Add the table with the task's toys and the partner's body."""
         right, bottom = canvas.picture.shape[1], canvas.picture.shape[0]
-        canvas.polygon([(30, 208), (right, 208), (right, bottom), (0, bottom)], self._look.table)
-        canvas.line((30, 208), (right, 208), 3, _shade(self._look.table, 1.15))
+        canvas.polygon([(30, _TABLE_AT), (right, _TABLE_AT), (right, bottom), (0, bottom)], self._look.table)
+        canvas.line((30, _TABLE_AT + 1), (right, _TABLE_AT + 1), 3, _shade(self._look.table, 1.15))
         if task == 0:  # a house of blocks for the people
             canvas.polygon([(176, 240), (216, 240), (216, 270), (176, 270)], (80, 170, 220))
             canvas.polygon([(170, 242), (196, 222), (222, 242)], (70, 70, 200))
@@ -173,7 +184,6 @@ class Scene:
                 canvas.ellipse(x, 250, wide, 12, (225, 235, 240))
                 canvas.ellipse(x, 250, wide - 5, 9, (200, 215, 225))
 
-    def _partner(self, canvas: Canvas, frame: int) -> None:
         skin, hair, clothes = EXPERIMENTERS[self._look.experimenter]
         canvas.ellipse(384, 232, 62, 108, clothes)
         canvas.ellipse(366, 84, 36, 44, hair)
@@ -182,7 +192,10 @@ class Scene:
         canvas.ellipse(338, 84, 4, 5, _OUTLINE)
         canvas.line((330, 112), (342, 114), 3, (80, 70, 180))
         canvas.ellipse(368, 58, 30, 18, hair)
-        task, reach = int(self._motion.task[frame]) % 3, float(self._motion.reach[frame])
+
+    def _partner_hands(self, canvas: Canvas, frame: int, task: int) -> None:
+        skin, _, clothes = EXPERIMENTERS[self._look.experimenter]
+        reach = float(self._motion.reach[frame])
         for side in (1, 0):
             lift = reach * float(self._motion.partner_hands[frame, side])
             x, y = _lifted(_PARTNER_HANDS_AT[side], task, lift, -1)
@@ -190,8 +203,8 @@ class Scene:
             canvas.line((366, 190), (x + 14, y + 4), 22, _shade(clothes, 0.85 + 0.15 * side))
             canvas.ellipse(x, y, 13, 11, skin)
 
-    def _hands(self, canvas: Canvas, frame: int, rise: float) -> None:
-        task, reach = int(self._motion.task[frame]) % 3, float(self._motion.reach[frame])
+    def _hands(self, canvas: Canvas, frame: int, task: int) -> None:
+        reach, rise = float(self._motion.reach[frame]), float(self._motion.bounce[frame])
         for side, outward in ((0, -1), (1, 1)):
             hand = _lifted(_HANDS_AT[side], task, reach * float(self._motion.hands[frame, side]), -outward)
             shoulder = (_HEAD_AT[0] + outward * 32, _HEAD_AT[1] + 64 - rise)
