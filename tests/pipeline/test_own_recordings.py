@@ -1,0 +1,84 @@
+"""The README's section "Your own recordings", followed on a lab that shares nothing with the demo but the software."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pympi
+import pytest
+from ruamel.yaml import YAML
+
+from tests.pipeline.conftest import Project, make_project
+from tests.pipeline.structure import ROOT
+
+pytestmark = pytest.mark.slow
+
+SESSIONS = [f"S-{number:02d}" for number in range(1, 7)]
+
+
+def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab")
+    settings = example_in_readme()
+    record_lab(project.folder / "data/raw")
+    apply(project, settings)
+    project.set_params({"engagement.folds.tries": 500, "engagement.reliability.bootstrap": 100})
+
+    checked = project.run("attune", "validate", "data/raw")
+    assert "0 errors" in checked.stdout
+    project.run("dvc", "add", "data/raw")
+    project.run("git", "add", "data/raw.dvc", "params.yaml")
+    ran = project.run("dvc", "repro").stdout
+    assert "record" not in ran  # the demo is not part of a lab's pipeline
+
+    spans = (project.folder / "data/processed/engagement/filled_annotation_spans.csv").read_text(encoding="utf-8")
+    assert "S-01,björn,warm-up,gaze,partner" in spans
+    assert "touch" in (project.folder / "metrics/engagement/chance.json").read_text(encoding="utf-8")
+    assert project.run("git", "status", "--porcelain", "data").stdout.split() == ["A", "data/raw.dvc"]
+
+
+def example_in_readme() -> dict[str, Any]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<!-- own-recordings -->\s*```yaml\n(.*?)```", text, re.DOTALL)
+    assert block
+    settings: dict[str, Any] = YAML(typ="safe", pure=True).load(block.group(1))
+    return settings["engagement"]
+
+
+def apply(project: Project, settings: dict[str, Any]) -> None:
+    project.set_params(
+        {
+            "engagement.raw": settings["raw"],
+            "engagement.protocol": settings["protocol"],
+            "engagement.folds.groups": settings["folds"]["groups"],
+        }
+    )
+
+
+def record_lab(raw: Path) -> None:
+    (raw / "engagement").mkdir(parents=True)
+    (raw / "video").mkdir()
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    for number, session in enumerate(SESSIONS):
+        size = ["640x360", "320x240"][number % 2]
+        source = f"testsrc2=size={size}:rate=30:duration=16"
+        command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, str(raw / "video" / f"{session}.mp4")]
+        subprocess.run(command, check=True)
+        for annotator, lag in (("anna", 0), ("björn", 300)):
+            elan_file(session, lag, number).to_file(raw / "engagement" / f"2023-05-17 {session} {annotator}.eaf")
+
+
+def elan_file(session: str, lag: int, number: int) -> pympi.Elan.Eaf:
+    file = pympi.Elan.Eaf()
+    file.remove_tier("default")
+    file.add_linked_file(f"../video/{session}.mp4", mimetype="video/mp4")
+    for tier in ("activity", "gaze", "touch", "comments"):
+        file.add_tier(tier)
+    file.add_annotation("activity", 500 + lag, 7500, "warmup")
+    file.add_annotation("activity", 8500, 15500, "blocks")
+    file.add_annotation("gaze", 1000 + lag, 4000 + 100 * number, "partner")
+    file.add_annotation("gaze", 9000, 12000 + lag, " Both ")
+    file.add_annotation("touch", 2000 + lag, 5000, "touch")
+    file.add_annotation("touch", 10000, 13000, "touch")
+    return file

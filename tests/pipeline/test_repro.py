@@ -1,0 +1,88 @@
+"""The real `dvc repro` on a tiny demo: complete, repeatable, and safe to kill."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import Project
+from tests.pipeline.structure import STAGE_NAMES
+
+pytestmark = pytest.mark.slow
+
+
+def test_everything_is_built(built: Project) -> None:
+    status = built.run("dvc", "status")
+    assert "up to date" in status.stdout
+    chance = json.loads((built.folder / "metrics/engagement/chance.json").read_text())
+    assert set(chance) == {"people", "eggs", "drums"}
+
+
+def test_a_second_run_does_nothing(built: Project) -> None:
+    again = built.run("dvc", "repro")
+    assert "Running stage" not in again.stdout
+    assert "up to date" in again.stdout
+
+
+def test_metrics_and_plots_read_well(built: Project) -> None:
+    shown = json.loads(built.run("dvc", "metrics", "show", "--json").stdout)
+    assert "metrics/engagement/chance.json" in shown[""]["data"]
+
+
+def test_no_absolute_path_in_any_result(built: Project) -> None:
+    for name, content in built.results().items():
+        if name.endswith((".csv", ".json", ".txt", ".eaf")):
+            assert str(built.folder).encode() not in content, name
+
+
+def test_a_changed_parameter_runs_only_what_reads_it(built: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(built.folder, folder, symlinks=True)
+    project = Project(folder)
+    project.set_params({"engagement.folds.tries": 1500})
+    ran = project.run("dvc", "repro").stdout
+    assert "Running stage 'make_folds'" in ran
+    assert "Running stage 'extract_spans'" not in ran
+    assert "Running stage 'process_videos'" not in ran
+
+
+@pytest.mark.parametrize("stage", STAGE_NAMES)
+def test_a_killed_stage_leaves_no_trace_in_the_result(stage: str, built: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "killed")
+    shutil.copytree(built.folder, project.folder, symlinks=True)
+    shutil.rmtree(project.folder / "data/work")  # what the killed run resumes from is its own
+    moment = random.Random(stage)
+    for _ in range(2):
+        kill_in(project, stage, after_s=moment.uniform(0.05, 1.5))
+    project.run("dvc", "repro", "--force", "--single-item", stage)  # forced: the run-cache must not help
+    project.run("dvc", "repro")
+    expected, found = built.results(), project.results()
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def kill_in(project: Project, stage: str, after_s: float) -> None:
+    """Start `dvc repro` so that this stage runs, and kill the whole process group some time after it began."""
+    process = subprocess.Popen(
+        ["dvc", "repro", "--force", "--single-item", stage],
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("Running stage"):
+            break
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
