@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attune import console, params
+from attune import cli_learning, console, params
 from attune.problems import Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -44,6 +44,9 @@ def validate(
     )
     if wrong:
         raise typer.Exit(1)
+
+
+app.command()(cli_learning.queue)
 
 
 def _print_table(problems: list[Problem]) -> None:

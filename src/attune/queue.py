@@ -1,0 +1,98 @@
+"""Variants of the whole pipeline in DVC's queue of experiments.
+
+DVC sweeps over lists of values alone, so settings are drawn here and each is queued with explicit values, as an
+experiment of its own name: the target, the index of the setting and a hash of its values. The same parameters give the
+same names, so that queueing again adds only what is not there.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from attune.learning import search
+from attune.params import Params
+from attune.problems import InputError, Problem
+
+Scalar = search.Scalar
+
+
+class QueueConfig(Params):
+    """What is varied.
+
+    Attributes:
+        seed: of the draws.
+        space: full key of a value in params.yaml: the distribution that it is drawn from.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    space: search.Space = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One setting.
+
+    Attributes:
+        name: of the experiment.
+        settings: full key in params.yaml to value.
+    """
+
+    name: str
+    settings: dict[str, Scalar]
+
+
+def draw(target: str, config: QueueConfig, count: int) -> list[Variant]:
+    """The first ``count`` settings of a space; each is the same whatever their number."""
+    variants = []
+    for index in range(count):
+        settings = search.draw(config.space, index, config.seed)
+        content = json.dumps(settings, sort_keys=True).encode()
+        variants.append(Variant(f"{target}-{index:03d}-{hashlib.sha256(content).hexdigest()[:6]}", settings))
+    return variants
+
+
+def names(folder: Path) -> set[str]:
+    """Names of the experiments that are queued in a project or were made from its current commit.
+
+    Raises:
+        InputError: DVC cannot tell.
+    """
+    status = _dvc(folder, "queue", "status").splitlines()
+    # A line holds: task, name if it has one, time in two words, status.
+    queued = {fields[1] for line in status if len(fields := line.split()) == 5}
+    return queued | set(_dvc(folder, "exp", "list", "--name-only").split())
+
+
+def enqueue(variant: Variant, folder: Path) -> None:
+    """Queue a variant of a project.
+
+    Raises:
+        InputError: DVC refuses it.
+    """
+    overrides = [part for key, value in variant.settings.items() for part in ("-S", f"{key}={_literal(value)}")]
+    _dvc(folder, "exp", "run", "--queue", "--name", variant.name, *overrides)
+
+
+def _literal(value: Scalar) -> str:
+    """A value in the grammar of Hydra, which reads DVC's overrides."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return repr(value)
+
+
+def _dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        found = " ".join(line.removeprefix("ERROR: ").strip() for line in lines[:2]) or f"code {result.returncode}"
+        cure = "Run in the project's folder, with a first commit, and check the keys of the space in params.yaml."
+        raise InputError(Problem(f"dvc {' '.join(arguments[:2])}", "", found, "success", cure))
+    return result.stdout
