@@ -1,13 +1,19 @@
+import json
+import runpy
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
 
-from attune.learning import head_search, head_training
-from attune.learning.head_search import Fold, HeadSearchConfig, search_heads
+from attune.learning import baked, head_search, head_training, search_report
+from attune.learning.head_config import HeadSearchConfig, Winner
+from attune.learning.head_search import Fold, search_heads
 from attune.learning.heads import Clips
 from attune.problems import InputError
+from tests.conftest import ROOT
 
 SPACE = {
     "learning_rate": {"log_uniform": [1e-5, 1]},
@@ -158,3 +164,69 @@ def test_threads_of_pytorch_are_as_before():
 def test_bad_parameters_are_refused_before_any_work(changes, said):
     with pytest.raises(ValidationError, match=said):
         config(**changes)
+
+
+def bake(folder, tasks=("eggs", "people"), num_folds=4):
+    """Packed files as the stage bake leaves them; the last fold is the test fold."""
+    rng = np.random.default_rng(0)
+    for task in tasks:
+        for fold in range(num_folds):
+            for kind in ("test", "train") if fold < num_folds - 1 else ("test",):
+                one, other = (clips(rng, epochs=1 if kind == "test" else 3) for _ in range(2))
+                labels = np.stack([one.labels, other.labels], axis=1)
+                sample = baked.Baked(
+                    np.zeros((0, 5), np.float32),
+                    labels,
+                    np.zeros(24, np.int32),
+                    np.arange(24, dtype=np.int64),
+                    one.epoch,
+                    ("fp01",),
+                    ("attending", "participating"),
+                    ("ew", "kb"),
+                    {},
+                )
+                baked.write(baked.path_of(folder, task, fold, kind), sample, [one.features])
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A folder with baked samples and parameters, and the stage's main."""
+    bake(tmp_path / "baked")
+    section = {"head_search": config(settings=4).model_dump(exclude_none=True), "folds": {"num_folds": 4, "tries": 1}}
+    (tmp_path / "params.yaml").write_text(json.dumps({"engagement": section}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path, runpy.run_path(str(ROOT / "stages" / "engagement" / "head_search.py"))["main"]
+
+
+def test_the_stage_never_reads_the_test_fold_and_repeats_itself(lab):
+    folder, main = lab
+    main(folder / "baked", folder / "first")
+    for task in ("eggs", "people"):
+        shutil.rmtree(folder / "baked" / task / "3")
+    main(folder / "baked", folder / "second")
+    files = sorted(path.relative_to(folder / "first") for path in (folder / "first").rglob("*.*"))
+    assert len(files) == 4 * (3 + 1 + 4)
+    for file in files:
+        assert (folder / "first" / file).read_bytes() == (folder / "second" / file).read_bytes()
+
+
+def test_the_winner_can_be_read_by_what_comes_after(lab):
+    folder, main = lab
+    main(folder / "baked", folder / "out")
+    found = {name: Winner.model_validate(value) for name, value in search_report.winners(folder / "out")}
+    assert list(found) == ["eggs-attending", "eggs-participating", "people-attending", "people-participating"]
+    best = pd.read_csv(folder / "out" / "eggs-attending" / "top10.csv").iloc[0]
+    assert found["eggs-attending"].learning_rate == best["learning_rate"]
+    assert found["eggs-attending"].score > found["eggs-participating"].score  # its features carry no sign of the latter
+
+
+def test_the_stage_leaves_nothing_half_written(lab):
+    folder, main = lab
+    with pytest.raises(InputError, match="no task"):
+        main(folder / "elsewhere", folder / "out")
+    (folder / "baked" / "people" / "1" / "train.safetensors").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        main(folder / "baked", folder / "out")
+    assert not (folder / "out").exists() and not list(folder.glob(".out*"))
+    with pytest.raises(InputError, match="no finished search"):
+        list(search_report.winners(folder / "out"))

@@ -5,8 +5,9 @@ import sklearn.utils.class_weight
 import torch
 
 from attune.learning import head_training, heads
+from attune.learning.head_config import HeadSettings
 from attune.learning.head_training import HeadData, train_heads
-from attune.learning.heads import Clips, HeadSettings
+from attune.learning.heads import Clips
 
 SETTINGS = [
     HeadSettings(learning_rate=rate, decay=decay, weight_decay=weight_decay, class_weights=class_weights)

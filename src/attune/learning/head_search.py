@@ -14,78 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import AfterValidator, Field
 
-from attune.learning import head_training, heads, metrics, search
+from attune.learning import baked, head_training, heads, metrics, search
+from attune.learning.baked import Baked
+from attune.learning.head_config import NAMES, HeadSearchConfig, HeadSettings, Winner
 from attune.learning.head_training import HeadData
-from attune.learning.heads import Clips, HeadSettings
-from attune.params import Params
+from attune.learning.heads import Clips
 from attune.problems import InputError, Problem
-
-NAMES = tuple(HeadSettings.model_fields)
-
-
-class HeadSearchConfig(Params):
-    """How heads are searched for.
-
-    Attributes:
-        settings: how many settings are drawn.
-        repetitions: how often each is trained on every split.
-        epochs: epochs per run.
-        batch_size: samples per step.
-        window: epochs of the trailing mean that chooses a run's best epoch.
-        memory_mb: memory for the weights that are trained at once by one worker.
-        seed: of the settings, the first weights and the order of samples.
-        space: the distribution of each setting.
-    """
-
-    settings: int = Field(ge=1)
-    repetitions: int = Field(ge=1)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    window: int = Field(ge=1)
-    memory_mb: float = Field(default=4.0, gt=0)
-    seed: int = Field(ge=0)
-    space: Annotated[search.Space, AfterValidator(partial(search.check, model=HeadSettings))]
-
-
-class Winner(Params):
-    """The settings that `train` begins with, and how they were found.
-
-    Attributes:
-        learning_rate: see :class:`HeadSettings`, as the three that follow.
-        decay: see there.
-        weight_decay: see there.
-        class_weights: see there.
-        epochs: median of the runs' best epochs.
-        score: mean validation F1 over folds and repetitions.
-        score_std: its spread.
-        chance: validation F1 of always answering "engaged", the best that ignores the input; mean over folds.
-        setting: index of the drawn setting.
-        runs: how many runs the score is the mean of.
-        diverged: how many of them lost their weights to infinity.
-    """
-
-    learning_rate: float
-    decay: float
-    weight_decay: float
-    class_weights: bool
-    epochs: int
-    score: float
-    score_std: float
-    chance: float
-    setting: int
-    runs: int
-    diverged: int
-
-    def settings(self) -> HeadSettings:
-        """What a head is trained with."""
-        return HeadSettings(**{name: getattr(self, name) for name in NAMES})
 
 
 @dataclass(frozen=True)
@@ -110,6 +51,26 @@ class _Block(NamedTuple):
     fold: int
     repetition: int
     settings: pd.DataFrame
+
+
+def read_pairs(folder: Path, num_folds: int, augmentation: str) -> Iterator[tuple[str, list[Fold]]]:
+    """Name and training folds of every task and variable, one task in memory at a time.
+
+    Args:
+        folder: the baked samples.
+        num_folds: number of training folds; files of later folds are not opened.
+        augmentation: the clips that are learned from.
+
+    Raises:
+        InputError: the folder holds no task, or a file is missing or damaged.
+    """
+    if not (tasks := sorted(path.name for path in folder.glob("*/") if path.is_dir())):
+        raise InputError(Problem(str(folder), "", "no task", "baked samples", "Run the stage bake."))
+    for task in tasks:
+        kinds = (augmentation, "test")
+        parts = [[baked.load(baked.path_of(folder, task, fold, kind)) for kind in kinds] for fold in range(num_folds)]
+        for place, variable in enumerate(parts[0][0].variables):
+            yield f"{task}-{variable}", [Fold(*(_clips(part, place) for part in fold)) for fold in parts]
 
 
 def search_heads(
@@ -156,6 +117,10 @@ def search_heads(
 def total_runs(config: HeadSearchConfig, folds: int) -> int:
     """How many runs a search has."""
     return config.settings * config.repetitions * folds
+
+
+def _clips(part: Baked, variable: int) -> Clips:
+    return Clips(part.features, part.labels[:, variable], part.epoch)
 
 
 def _blocks(fold: int, settings: pd.DataFrame, num_features: int, config: HeadSearchConfig) -> Iterator[_Block]:

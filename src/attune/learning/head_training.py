@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 
 from attune.learning import heads, metrics
-from attune.learning.heads import HeadSettings, Samples
+from attune.learning.head_config import HeadSettings
+from attune.learning.heads import Samples
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 ARRAYS = 5  # of the size of the weights: weights, two moments, gradient, quotient

@@ -1,4 +1,4 @@
-"""Heads: one linear layer from features to the logits of two classes, its settings, samples and first weights.
+"""Heads: one linear layer from features to the logits of two classes, its samples and first weights.
 
 Class 1 is "engaged". A sample is one annotator's label of one clip: a clip that three people coded is three samples
 with the same features, so that their disagreement reaches the head as it is and no vote is taken. Labels are int8,
@@ -11,28 +11,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
-
-from attune.params import Params
 
 CLASSES = 2
 Integers = npt.NDArray[np.int64]
-
-
-class HeadSettings(Params):
-    """How a head is trained.
-
-    Attributes:
-        learning_rate: of Adam, in the first epoch.
-        decay: share of the learning rate that is lost after every epoch.
-        weight_decay: weight of the squared weights that Adam adds to the loss (L2, not decoupled).
-        class_weights: whether both classes count alike in the loss, however rare one is.
-    """
-
-    learning_rate: float = Field(gt=0)
-    decay: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    class_weights: bool
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""The folder that a random search leaves: tables, figures and the winner.
+
+``results.csv`` has a row per setting in the order of their indices, ``top10.csv`` the best with their rank,
+``winner.json`` the best alone, ``scores.png`` the distribution of scores, ``<hyper-parameter>.png`` the score against
+each hyper-parameter.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attune import artifacts
+from attune.learning import search, search_figures
+from attune.problems import InputError, Problem
+
+WINNER = "winner.json"
+
+
+def write(
+    folder: Path, results: pd.DataFrame, winner: dict[str, Any], names: Sequence[str], chance: float | None = None
+) -> None:
+    """Write tables, figures and winner into a folder.
+
+    Args:
+        folder: where to; files of other names stay.
+        results: a table as :func:`search.statistics` returns it.
+        winner: plain values.
+        names: the hyper-parameters.
+        chance: the best score that ignores the input, for the figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    artifacts.write_table(folder / "results.csv", results)
+    artifacts.write_table(folder / f"top{search.TOP}.csv", search.top(results))
+    artifacts.write_json(folder / WINNER, winner)
+    for name, figure in search_figures.draw_all(results, names, chance):
+        with artifacts.replacing(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def winners(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The winner of every search in a folder of searches, by the names of their folders.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(folder.glob(f"*/{WINNER}"))
+    if not found:
+        cure = "Run the stage that searches, or check the path."
+        raise InputError(Problem(str(folder), "", "no finished search", f"folders with {WINNER}", cure))
+    for path in found:
+        yield path.parent.name, artifacts.read_json(path)
