@@ -46,6 +46,7 @@ def validate(
         raise typer.Exit(1)
 
 
+app.command()(cli_learning.predict)
 app.command()(cli_learning.queue)
 
 

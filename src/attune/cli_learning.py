@@ -1,11 +1,13 @@
 """The commands of learning: ``attune predict`` and ``attune queue``."""
 
+import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attune import params
+from attune import artifacts, params
 
 
 def queue(
@@ -32,3 +34,52 @@ def queue(
     print("  dvc queue status        shows how far it is")
     print(f"  dvc exp show --no-pager --keep '{keep}'")
     print("  dvc exp apply NAME      takes one into the workspace")
+
+
+def predict(
+    video: Annotated[Path, typer.Argument(help="A video as a camera made it; any length from that of a clip.")],
+    model: Annotated[Path, typer.Option(help="A file of models/engagement.")],
+    out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path(),
+    step: Annotated[float, typer.Option(help="Seconds from one clip to the next.")] = 1.0,
+    eaf: Annotated[Path | None, typer.Option(help="An ELAN file; the tiers are added to a copy of it.")] = None,
+) -> None:
+    """Write how probable a model finds engagement over time: a table (CSV) and an ELAN file.
+
+    Clips slide over the video; each moment gets the probability of the clip whose centre is nearest.
+    """
+    from tqdm import tqdm
+
+    from attune.annotation import elan_writer  # imported here so that the other commands start fast
+    from attune.learning import models, prediction
+    from attune.learning.device import device
+    from attune.video import clips, files, processing
+
+    network, configuration = models.load(model)
+    network = network.to(device())
+    variable = configuration.variable
+    annotated = out / f"{(eaf or video).stem}.{variable}.eaf"
+    if eaf:
+        elan_writer.check_copy(annotated, eaf, prediction.tier_names(variable))
+    duration_ms = files.probe(video).duration_ms
+    start_ms = prediction.clip_starts(duration_ms, configuration, round(step * 1000), str(video))
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".predict-") as folder:  # may be larger than /tmp
+        work = Path(folder)
+        piece = processing.process({video.stem: video}, work / "video", configuration.video)[video.stem]
+        num_frames = clips.num_frames(configuration.clips, configuration.video.frame_rate)
+        total = prediction.frames_to_encode(network, piece.frames, start_ms, num_frames)
+        with tqdm(total=total, desc="predict", unit="frame", disable=None) as bar:
+            table = prediction.predict(
+                network, configuration, piece.frames, duration_ms, start_ms, work / "features", bar.update
+            )
+    for warning in piece.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    numbers = out / f"{video.stem}.{variable}.csv"
+    artifacts.write_table(numbers, table)
+    tiers = prediction.tiers(table, variable)
+    if eaf:
+        elan_writer.write_copy(annotated, eaf, video.name, tiers)
+    else:
+        elan_writer.write(annotated, video, tiers)
+    seconds = sum(span.end_ms - span.start_ms for span in tiers[0].spans) / 1000
+    print(f"{variable} in {seconds:.0f} of {duration_ms / 1000:.0f} s; see {numbers} and {annotated}")

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from attune import artifacts
 from attune.learning.baked import Baked, path_of, write
-from attune.learning.pieces import ClipChunk, Features, FrameSpan, Integers, Piece, PieceStore
+from attune.learning.pieces import ClipChunk, Features, FrameSpan, Piece, PieceStore
 from attune.params import Params
 from attune.problems import InputError, Problem, raise_errors
 from attune.video import clips, draws
@@ -25,7 +25,6 @@ from attune.video.clips import ClipConfig
 from attune.video.store import frame_index
 
 CHUNK_CLIPS = 64  # about so many clips are lost if a run is killed
-POOLED_CLIPS = 64  # pooled at a time
 
 
 class BakeConfig(Params):
@@ -134,7 +133,7 @@ class Bakery:
         for owner, rows in clips_of_task.groupby(["session", "task"], sort=True):
             for piece in self._pieces[(name, *owner)]:
                 if isinstance(piece, FrameSpan):
-                    yield from self._pooled(piece, rows["start_ms"].to_numpy(np.int64))
+                    yield from self.store.pooled(piece, rows["start_ms"].to_numpy(np.int64))
                 else:
                     yield self.store.read(piece)
 
@@ -162,15 +161,6 @@ class Bakery:
         first = frame_index(start_ms, rate)
         end = min(frame_index(end_ms, rate) + 1, self.store.count(session))
         return FrameSpan(session, first, end - first)
-
-    def _pooled(self, piece: FrameSpan, starts: Integers) -> Iterator[Features]:
-        frames = self.store.read(piece)
-        rate, num_frames = self.store.reader.rate, self.store.look.num_frames
-        first = np.array([frame_index(int(start), rate) - piece.first for start in starts])
-        # Where a video ends early its last frame is shown on, as the reader does.
-        shown = np.minimum(first[:, None] + np.arange(num_frames), piece.count - 1)
-        for start in range(0, len(shown), POOLED_CLIPS):
-            yield self.store.pool(frames[shown[start : start + POOLED_CLIPS]])
 
     def _check_frames(self) -> None:
         """Read the last clip of every session, before hours of work."""

@@ -34,6 +34,7 @@ Features = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 LIBRARIES = ("torch", "torchvision", "timm")
+POOLED_CLIPS = 64  # pooled at a time
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,20 @@ class PieceStore:
                     np.save(file, np.concatenate(done), allow_pickle=False)
                 done = []
 
-    def pool(self, frames: Features) -> Features:
-        """Features (n, F) of clips from those of their frames, (n, T, D)."""
+    def pooled(self, piece: FrameSpan, start_ms: Integers) -> Iterator[Features]:
+        """Features of clips from those of their frames, blocks (n, F); ``piece`` holds all frames of the clips.
+
+        Where a video ends early its last frame is shown on, as :class:`attune.video.reading.ClipReader` does.
+        """
         assert isinstance(self.encoder, FrameEncoder)  # noqa: S101 - others have no spans of frames
-        with torch.inference_mode():
-            pooled: Features = self.encoder.pool(torch.from_numpy(frames).to(self._device)).float().cpu().numpy()
-        return pooled
+        frames = self.read(piece)
+        first = np.array([store.frame_index(int(start), self.reader.rate) - piece.first for start in start_ms])
+        shown = np.minimum(first[:, None] + np.arange(self.look.num_frames), piece.count - 1)
+        for start in range(0, len(shown), POOLED_CLIPS):
+            with torch.inference_mode():
+                block = torch.from_numpy(frames[shown[start : start + POOLED_CLIPS]]).to(self._device)
+                pooled: Features = self.encoder.pool(block).float().cpu().numpy()
+            yield pooled
 
     def count(self, session: str) -> int:
         """Number of frames of a session."""
@@ -212,7 +221,7 @@ class PieceStore:
                 features: Features = tensor.float().cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             found = f"too little graphics memory for {self.batch_frames} frames at a time"
-            cure = "Lower engagement.bake.batch_frames."
+            cure = "Lower batch_frames (engagement.bake in params.yaml)."
             raise InputError(Problem("encoder", piece.session, found, "room for a batch", cure)) from None
         if not np.isfinite(features).all():
             cure = "Check the encoder's weights."
