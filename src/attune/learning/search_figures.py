@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attune.learning import search
 
@@ -43,6 +44,7 @@ def draw_scores(results: pd.DataFrame, chance: float | None = None, metric: str 
     if chance is not None:
         axes.axvline(chance, color=LINE, linewidth=1.2, linestyle="--", label=f"chance {chance:.3f}")
     axes.set(xlabel=f"{metric}, mean over folds and repetitions", ylabel="settings", xlim=(low, high))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"{len(results)} settings", fontsize=10)
     axes.legend(loc="upper left", fontsize=8)
     return figure
@@ -76,14 +78,15 @@ def draw_parameter(
     if chance is not None:
         axes.axhline(chance, color=LINE, linewidth=1.0, linestyle="--", label="chance")
     axes.set(xlabel=name.replace("_", " "), ylabel=metric, ylim=_limits(scores, chance, spread))
-    figure.legend(loc="outside upper center", ncols=5, fontsize=8, frameon=False)
+    figure.legend(loc="upper center", ncols=5, fontsize=8, frameon=False)
     return figure
 
 
 def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.0))
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    figure.subplots_adjust(left=0.11, right=0.98, bottom=0.13, top=0.91)  # a layout engine takes as long as drawing
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -100,16 +103,18 @@ def _limits(scores: np.ndarray, chance: float | None, spread: np.ndarray | float
 def _place(axes: Axes, column: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
     """Where each setting lies along x, and which of them lie on a scale of numbers (none if these are words)."""
     if column.dtype == bool or not pd.api.types.is_numeric_dtype(column):
-        words = sorted(map(str, column.unique()))
+        column = column.map({True: "yes", False: "no"}) if column.dtype == bool else column.map(str)
+        words = sorted(column.unique())
         axes.set_xticks(range(len(words)), words)
         axes.set_xlim(-0.6, len(words) - 0.4)
-        first = column.map(str).map({word: place for place, word in enumerate(words)}).to_numpy(float)
-        return first + _spread_out(column.map(str)), None
+        first = column.map({word: place for place, word in enumerate(words)}).to_numpy(float)
+        return first + _spread_out(column), None
     values = column.to_numpy(float)
     positive = values > 0
     if (values < 0).any() or not positive.any() or values.max() / values[positive].min() <= LOG_FROM:
         return values, np.ones(len(values), dtype=bool)
     axes.set_xscale("log")
+    axes.minorticks_off()  # between 0 and the first power of ten they would mean nothing
     if positive.all():
         return values, positive
     lowest = 10 ** np.floor(np.log10(values[positive].min()))
@@ -128,7 +133,7 @@ def _trend(axes: Axes, places: np.ndarray, scores: np.ndarray) -> None:
     if len(places) < LEAST_FOR_TREND or len(np.unique(places)) < LEAST_FOR_TREND // 2:
         return
     order = np.argsort(places, kind="stable")
-    width = max(5, len(places) // 10) | 1
+    width = max(9, len(places) // 6) | 1
     windows = np.lib.stride_tricks.sliding_window_view(scores[order], width)
     middle = places[order][width // 2 : len(places) - width // 2]
     axes.plot(middle, np.median(windows, axis=1), color=LINE, linewidth=1.3, label="running median", zorder=2)
