@@ -5,7 +5,7 @@ the epoch of the fine-tuning. The test fold is scored once, by the weights that 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,31 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from attune.annotation.folds import FoldStatistics
 from attune.learning import fold_heads, metrics, training
 from attune.learning.checkpoints import Checkpoint
-from attune.learning.corpus import Corpus
+from attune.learning.corpus import Corpus, training_folds
 from attune.learning.finetuning import Course, Workshop
 from attune.learning.fold_heads import FoldHead, HeadCourse
 from attune.learning.scoring import BootstrapConfig, Predicted
 from attune.learning.training import Fitted
 from attune.learning.training_config import FinetuneSettings, TrainingConfig
+from attune.learning.training_figures import FINETUNING, HEAD
 from attune.params import Params
 from attune.problems import InputError, Problem
+
+DIGITS = 9
+CURVES = (
+    "phase",
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_f1",
+    "validation_loss",
+    "validation_f1",
+    "smoothed_f1",
+    "best",
+)
 
 
 class TrainConfig(Params):
@@ -44,32 +59,61 @@ class TrainConfig(Params):
     finetuning: TrainingConfig
     bootstrap: BootstrapConfig
 
-    def validation_of(self, folds: list[int]) -> int:
-        """The number of the validation fold.
+
+@dataclass(frozen=True)
+class Split:
+    """Sessions to learn from, to choose the epochs by, and to test on.
+
+    Attributes:
+        folds: numbers of the training folds.
+        validation: the one of them that chooses the epochs.
+        learned: sessions of the others.
+        judged: sessions of the validation fold.
+        tested: sessions of the test fold.
+    """
+
+    folds: tuple[int, ...]
+    validation: int
+    learned: tuple[str, ...]
+    judged: tuple[str, ...]
+    tested: tuple[str, ...]
+
+    @classmethod
+    def of(cls, statistics: FoldStatistics, validation_fold: int) -> "Split":
+        """Split the folds.
 
         Raises:
-            InputError: there is no such fold.
+            InputError: there is no such validation fold, or no other training fold.
         """
-        if not -len(folds) <= self.validation_fold < len(folds):
-            expected = f"a training fold, 0 to {len(folds) - 1}, or -1 for the last one"
-            where, cure = "engagement.train.validation_fold", "Change the value."
-            raise InputError(Problem("params.yaml", where, str(self.validation_fold), expected, cure))
-        return folds[self.validation_fold]
+        sessions = training_folds(statistics)
+        folds = tuple(sorted(sessions))
+        if len(folds) < 2 or not -len(folds) <= validation_fold < len(folds):
+            expected = f"a training fold, 0 to {len(folds) - 1}, or -1 for the last one, of at least two"
+            where, cure = "engagement.train.validation_fold", "Change the value, or raise engagement.folds.num_folds."
+            raise InputError(Problem("params.yaml", where, str(validation_fold), expected, cure))
+        chosen = folds[validation_fold]
+        learned = tuple(name for fold in folds if fold != chosen for name in sessions[fold])
+        return cls(folds, chosen, learned, sessions[chosen], statistics.folds[statistics.test_fold].sessions)
+
+    def told(self) -> dict[str, list[str]]:
+        """The sessions by what they were used for."""
+        return {"training": list(self.learned), "validation": list(self.judged), "test": list(self.tested)}
 
 
 def train_head(
-    baked: Path, corpus: Corpus, folds: list[int], config: TrainConfig, course: HeadCourse
+    baked: Path, corpus: Corpus, split: Split, config: TrainConfig, course: HeadCourse
 ) -> tuple[FoldHead, pd.DataFrame]:
-    """Train a head for the best number of epochs; returns it and its curve (epoch, validation_f1, smoothed_f1)."""
-    validation = config.validation_of(folds)
+    """Train a head for the best number of epochs.
+
+    Returns:
+        The head, and its curve: epoch, validation_f1, smoothed_f1, best (1 for the chosen epoch).
+    """
 
     def trained(epochs: int) -> FoldHead:
-        exact = HeadCourse(
-            course.settings, epochs, course.batch_size, course.augmentation, course.seed, course.repetition
-        )
-        return fold_heads.train(baked, corpus.task, corpus.variable, folds, validation, exact)
+        exact = replace(course, epochs=epochs)
+        return fold_heads.train(baked, corpus.task, corpus.variable, split.folds, split.validation, exact)
 
-    f1 = trained(config.head_epochs).f1
+    f1 = trained(course.epochs).f1
     epochs, _ = metrics.best_epoch(f1, config.head_window)
     curve = pd.DataFrame(
         {
@@ -80,15 +124,6 @@ def train_head(
         }
     )
     return trained(int(epochs)), curve
-
-
-@dataclass(frozen=True)
-class Split:
-    """Sessions to learn from, to choose the epoch by, and to test on."""
-
-    learned: tuple[str, ...]
-    judged: tuple[str, ...]
-    tested: tuple[str, ...]
 
 
 def finetune(
@@ -116,8 +151,14 @@ def finetune(
     return fitted
 
 
-def test(workshop: Workshop, sessions: tuple[str, ...], config: TrainingConfig) -> Predicted:
-    """Let the workshop's network answer the fixed clips of the test sessions.
+def test(workshop: Workshop, sessions: tuple[str, ...], config: TrainingConfig, work: Path) -> Predicted:
+    """Let the workshop's network answer the fixed clips of the test sessions, which nothing has read before.
+
+    Args:
+        workshop: with the trained network.
+        sessions: the test fold's.
+        config: size of the batches and precision.
+        work: folder of the activations.
 
     Raises:
         InputError: there is no labelled clip.
@@ -127,5 +168,39 @@ def test(workshop: Workshop, sessions: tuple[str, ...], config: TrainingConfig) 
         found, cure = "no labelled clip", "Look at the balance of the folds."
         name = f"task {workshop.corpus.task}, variable {workshop.corpus.variable}"
         raise InputError(Problem(name, "test fold", found, "at least one", cure))
+    workshop.prepare(sessions, work, lambda _: None)
     scored = training.answer(workshop.source.network, workshop.source.evaluation(clips), config)
     return Predicted(clips, workshop.corpus.annotators, scored)
+
+
+def curves(head_curve: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
+    """Both phases as one table, columns :data:`CURVES`."""
+    tuned = fitted.history.assign(best=(fitted.history["epoch"] == fitted.best_epoch).astype(np.int64))
+    table = pd.concat(
+        [head_curve.assign(phase=HEAD), tuned.assign(phase=FINETUNING)], ignore_index=True, join="outer"
+    ).reindex(columns=list(CURVES))
+    return table.astype(dict.fromkeys(CURVES[2:-1], "float64")).round(DIGITS)
+
+
+def headline(head_curve: pd.DataFrame, fitted: Fitted, chance: float) -> dict[str, Any]:
+    """Validation F1 by chance, of the head and of the fine-tuned model, each smoothed at its best epoch."""
+    best = head_curve[head_curve["best"] == 1].iloc[0]
+    raw = fitted.history["validation_f1"]
+    return {
+        "chance_f1": chance,
+        "head_epochs": int(best["epoch"]),
+        "head_f1": round(float(raw.iloc[0]), DIGITS),
+        "epoch": fitted.best_epoch,
+        "f1": round(float(raw.iloc[fitted.best_epoch]), DIGITS),
+        "smoothed_f1": round(fitted.score, DIGITS),
+    }
+
+
+def told(course: HeadCourse, settings: FinetuneSettings, config: TrainConfig, split: Split) -> dict[str, Any]:
+    """How a model was trained, as JSON, for its file."""
+    return {
+        "head": course.settings.model_dump(),
+        "finetuning": settings.model_dump(),
+        "train": config.model_dump(mode="json"),
+        "sessions": split.told(),
+    }

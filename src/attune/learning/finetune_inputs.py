@@ -3,6 +3,8 @@
 Only the training folds are opened: their sessions' frames and spans, and their baked files.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -147,3 +149,9 @@ def _baked(folder: Path, folds: Collection[int], augmentation: str) -> dict[str,
     """Digests of the files of some folds, as :func:`attune.learning.baked.path_of` names them."""
     names = [f"{fold}/{kind}.safetensors" for fold in sorted(folds) for kind in (augmentation, "test")]
     return {name: digest_of(folder / name) for name in names}
+
+
+def key_of_training(corpus: Corpus, sessions: Collection[str], content: Any) -> str:
+    """Names a training by its data and everything else that it depends on, given as JSON."""
+    text = json.dumps([version("torch"), corpus.key(sessions), content], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -80,6 +80,32 @@ class FinetuneSearchConfig(Params):
         return value
 
 
+class Winner(FinetuneSettings):
+    """The settings that the final training takes, and how they were found.
+
+    Attributes:
+        epochs: median of the runs' best epochs.
+        score: mean over folds and repetitions of the best smoothed validation F1.
+        score_std: its spread.
+        head_score: mean validation F1 before fine-tuning, not smoothed.
+        setting: index of the drawn setting.
+        runs: how many runs the score is the mean of.
+        diverged: how many of them ended with a loss that was not finite.
+    """
+
+    epochs: int
+    score: float
+    score_std: float
+    head_score: float
+    setting: int
+    runs: int
+    diverged: int
+
+    def settings(self) -> FinetuneSettings:
+        """What a model is fine-tuned with."""
+        return FinetuneSettings(**{name: getattr(self, name) for name in NAMES})
+
+
 class Untyped(Params, extra="allow"):
     """A section of the parameters that a plan only compares; the stages before have checked it."""
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,10 @@ class FoldHead:
     f1: npt.NDArray[np.float64]
     class_weights: tuple[float, float]
     chance: float
+
+    def told(self) -> list[Any]:
+        """The numbers that a fine-tuning begins with, as JSON."""
+        return [self.weight.tolist(), self.bias.tolist(), list(self.class_weights)]
 
     def linear(self) -> torch.nn.Linear:
         """The head as a module of its own."""

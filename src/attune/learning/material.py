@@ -83,14 +83,17 @@ class Source:
     def prepare(self, sessions: Collection[str], work: Path, on_frames: Count = lambda _: None) -> None:
         """Compute the activations of some sessions' frames that are missing in the work folder, if they are of use."""
         stretches = self._stretches(sessions)
-        if not self._cut or not stretches or not self._fits(self._cut, stretches[0]):
+        if not self._cut or not stretches:
             return
-        kind = {"size": self.size} | self.configuration.model_dump(mode="json", include={"view", "mean", "std"})
-        folder = work / activations.key_of(self._cut, kind)
         cut = self._cut
-        cache = Activations(folder, self.corpus.frames, self.corpus.rate, self.corpus.num_frames)
-        cache.prepare(stretches, lambda pixels: activations.run_up_to(cut, self._frames(pixels)), on_frames)
-        self._cache, self.network = cache, FramesNetwork(self._whole, cut)
+        if self._cache is None:
+            if not self._fits(cut, stretches[0]):
+                return
+            kind = {"size": self.size} | self.configuration.model_dump(mode="json", include={"view", "mean", "std"})
+            folder = work / activations.key_of(cut, kind)
+            self._cache = Activations(folder, self.corpus.frames, self.corpus.rate, self.corpus.num_frames)
+            self.network = FramesNetwork(self._whole, cut)
+        self._cache.prepare(stretches, lambda pixels: activations.run_up_to(cut, self._frames(pixels)), on_frames)
 
     def training(self, clips: Labelled, *, seed: int, epoch: int) -> Examples:
         """Examples of one epoch's clips, augmented if that is wanted."""
