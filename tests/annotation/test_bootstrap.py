@@ -59,7 +59,7 @@ def _records(rng: np.random.Generator, studies: int, sessions: int, samples: int
 
 def test_intervals_cover_the_truth_over_sessions_and_not_over_samples() -> None:
     rng = np.random.default_rng(2022)
-    truth, studies, sessions, draws = 1 - 2 * 0.15, 500, 40, 500
+    truth, studies, sessions, draws = 1 - 2 * 0.15, 500, 24, 500
     covered = {"samples": 0, "sessions": 0}
     for study, tables in enumerate(_records(rng, studies, sessions, samples=900)):
         bootstrap = Bootstrap.over(sessions, draws, 0.95, seed=study)
