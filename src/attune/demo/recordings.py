@@ -71,9 +71,9 @@ def record(
     with ExitStack() as stack:
         engagement, videos, known = (stack.enter_context(artifacts.replacing_folder(out / name)) for name in FOLDERS)
         (known / "masks").mkdir()
-        sessions = {item.name: _simulate(item, config, protocol) for item in plans}
+        sessions = {item.name: behave(item, config, protocol) for item in plans}
         for item in plans:
-            _write_codings(engagement, item, sessions[item.name], config, protocol)
+            _write_codings(engagement, item, code(item, sessions[item.name], config, protocol), config.seed, protocol)
         _write_truth(known, plans, sessions, config, protocol)
         workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
         for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
@@ -134,18 +134,32 @@ def _styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
     return {name: config.styles[index % len(config.styles)] for index, name in enumerate(protocol.annotators)}
 
 
-def _simulate(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
+def behave(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
+    """The truth about one planned session."""
     return simulate(config, protocol.tasks, np.random.default_rng([config.seed, 0, item.index]))
 
 
-def _write_codings(folder: Path, item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> None:
+def code(item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> dict[str, annotators.Coding]:
+    """What each of a session's annotators codes."""
     styles = _styles(config, protocol)
-    for coder in item.coders:
-        rng = np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)])
-        date = item.date.strftime(protocol.date_format)
+    return {
+        coder: annotators.code(
+            session,
+            styles[coder],
+            np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)]),
+        )
+        for coder in item.coders
+    }
+
+
+def _write_codings(
+    folder: Path, item: Plan, codings: dict[str, annotators.Coding], seed: int, protocol: Protocol
+) -> None:
+    date = item.date.strftime(protocol.date_format)
+    for coder, coded in codings.items():
         name = protocol.file_name.format(session=item.name, annotator=coder, date=date)
-        coded = annotators.code(session, styles[coder], rng)
-        elan.write(folder / f"{name}.eaf", coded, f"../video/{item.name}.mp4", protocol, rng)
+        slips = np.random.default_rng([seed, 2, item.index, protocol.annotators.index(coder)])
+        elan.write(folder / f"{name}.eaf", coded, f"../video/{item.name}.mp4", protocol, slips)
 
 
 def _write_truth(
@@ -196,8 +210,8 @@ def _start_worker() -> None:
 
 
 def _render(item: Plan, session: Session, seed: int, videos: Path, masks: Path) -> str:
-    movement = motion.animate(session, np.random.default_rng([seed, 2, item.index]))
-    rng = np.random.default_rng([seed, 3, item.index])
+    movement = motion.animate(session, np.random.default_rng([seed, 3, item.index]))
+    rng = np.random.default_rng([seed, 4, item.index])
     stage = scene.Scene(scene.draw_look(item.experimenter - 1, rng), movement, rng)
     count = len(movement.task)
     packed: list[Image] = []

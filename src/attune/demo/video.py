@@ -60,7 +60,7 @@ def _graph(path: Path, duration_s: float, seed: int) -> ffmpeg.nodes.OutputStrea
         str(path),
         vcodec="libx264",
         preset="ultrafast",
-        crf=27,
+        crf=28,
         pix_fmt="yuv420p",
         acodec="aac",
         audio_bitrate="32k",
