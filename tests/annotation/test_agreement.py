@@ -5,7 +5,7 @@ import warnings
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import cohen_kappa_score
@@ -39,6 +39,7 @@ def test_example_in_the_source_of_easydiag() -> None:
     assert agreement.kappa(np.array([[53, 5, 2], [11, 14, 5], [1, 6, 3.0]])) == pytest.approx(0.429, abs=5e-4)
 
 
+@settings(deadline=None)
 @given(CODES)
 def test_kappa_equals_scikit_learn(case: tuple[int, np.ndarray]) -> None:
     levels, codes = case
@@ -56,6 +57,7 @@ def test_kappa_equals_scikit_learn(case: tuple[int, np.ndarray]) -> None:
         assert ours == pytest.approx(theirs, abs=1e-12, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(CODES)
 def test_alpha_equals_krippendorff(case: tuple[int, np.ndarray]) -> None:
     levels, codes = case

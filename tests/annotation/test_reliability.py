@@ -210,6 +210,13 @@ def test_no_pair_at_all_gives_empty_tables() -> None:
     assert reliability.headline(tables["agreement"]) == {}
 
 
+def test_a_lab_with_one_annotator_gets_empty_tables() -> None:
+    alone = PROTOCOL.model_copy(update={"annotators": ("ew",)})
+    tables = reliability.measure(*(table[table["annotator"] == "ew"] for table in _constant(2)), alone, QUICK)
+    assert tables["agreement"].empty
+    assert len(tables["coverage"]) == 2 * len(PROTOCOL.tasks)
+
+
 def test_a_missing_optional_tier_is_no_disagreement(lab: Tables, measured: dict[str, pd.DataFrame]) -> None:
     tasks, filled = lab
     gone = (filled["annotator"] == "kb") & (filled["variable"] == "participating")

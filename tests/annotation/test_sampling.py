@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attune.annotation import sampling, spans
@@ -75,6 +75,7 @@ def test_all_annotators_of_a_session_decide() -> None:
 BORDERS = st.lists(st.integers(0, 3000), min_size=2, max_size=10, unique=True).map(sorted)
 
 
+@settings(deadline=None)
 @given(BORDERS, BORDERS, st.sampled_from([40, 100, 333]))
 def test_every_sample_has_the_label_of_the_span_around_it(first: list[int], second: list[int], step: int) -> None:
     tasks, filled = [], []

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -15,12 +15,14 @@ def _kappa(first: np.ndarray, second: np.ndarray, levels: int, reach: int) -> fl
     return float(agreement.corrected(*tolerance.counts(tolerance.tally(first, second, levels, reach))))
 
 
+@settings(deadline=None)
 @given(RECORDS)
 def test_no_tolerance_is_cohens_kappa(codes: np.ndarray) -> None:
     plain = agreement.kappa(agreement.tabulate(codes[0], codes[1], 3))
     assert _kappa(codes[0], codes[1], 3, 0) == pytest.approx(float(plain), abs=1e-12, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(RECORDS, st.integers(0, 5))
 def test_agreements_are_those_found_by_looking_around(codes: np.ndarray, reach: int) -> None:
     both = (codes >= 0).all(axis=0)
