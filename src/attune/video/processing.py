@@ -68,10 +68,10 @@ def process(
         InputError: some videos cannot be used; all others were processed all the same.
         OSError: the disk is full or cannot be written.
     """
-    cpus = _cpus()
-    workers = min(workers or cpus, len(videos))
+    processors = cpus()
+    workers = min(workers or processors, len(videos))
     runner = Runner()
-    job = _Job(work, config, max(1, cpus // workers), runner)
+    job = _Job(work, config, max(1, processors // workers), runner)
     largest_first = sorted(videos, key=lambda session: (-_size(videos[session]), session))
     with ThreadPoolExecutor(workers) as pool:
         futures: dict[Future[Piece], str] = {}
@@ -235,5 +235,6 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _cpus() -> int:
+def cpus() -> int:
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
