@@ -16,7 +16,8 @@ from attune.demo.behaviour import FRAME_MS, FRAME_RATE, Session, Span
 TURN_FRAMES = 10  # a turn of the head, a start or an end of a movement takes 0.4 s
 TO_PARTNER_DEG = (8.0, 38.0)
 AWAY_DEG = (-172.0, -128.0)
-REACH = (46.0, 56.0)  # a hand's whole stroke
+REACH = (60.0, 68.0)  # how high a hand goes
+LOWEST = 0.2  # a playing hand does not come down to the table
 TEMPO_HZ = (0.9, 1.6)
 BOUNCE = (5.0, 9.0)  # least height, and what full intensity adds
 SHAKE = 4  # the camera never moves further
@@ -115,7 +116,7 @@ def _play(play: Sequence[Span], task: NDArray[np.int64], rng: np.random.Generato
 
 
 def _swing(phase: Curve) -> Curve:
-    return 0.5 - 0.5 * np.cos(phase)
+    return LOWEST + (1 - LOWEST) * (0.5 - 0.5 * np.cos(phase))
 
 
 def _phase(frames: int, tempo_hz: tuple[float, float], rng: np.random.Generator) -> Curve:

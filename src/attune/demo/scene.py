@@ -20,9 +20,9 @@ EVIDENCE_REGION: Final = (95, 45, 290, 243)  # left, top, right, bottom
 _MARGIN = SHAKE
 _HEAD_AT = (196, 114)
 _TABLE_AT = 208
-_HANDS_AT = ((146, 222), (246, 222))
+_HANDS_AT = ((141, 222), (251, 222))
 _PARTNER_HANDS_AT = ((302, 218), (334, 234))
-_STROKES = ((0.0, -1.0), (0.25, -0.95), (0.12, -1.0))  # a hand's stroke, inwards and down, per task
+_STROKES = ((0.0, -1.0), (0.12, -0.97), (0.05, -1.0))  # a hand's stroke, inwards and down, per task
 _OUTLINE: Colour = (60, 55, 60)
 
 SKINS: tuple[Colour, ...] = ((180, 205, 245), (160, 188, 232), (130, 165, 212), (95, 130, 180), (70, 98, 145))
@@ -219,15 +219,15 @@ class Scene:
     def _toy(self, canvas: Canvas, task: int, x: float, y: float, inward: int, evidence: int | None) -> None:
         """What a hand holds: a toy person, an egg or a drumstick."""
         if task == 0:
-            canvas.ellipse(x, y - 12, 9, 12, (60, 190, 230), evidence=evidence)
-            canvas.ellipse(x, y - 25, 8, 8, (170, 200, 240), evidence=evidence)
-            canvas.ellipse(x, y - 29, 8, 5, (50, 60, 160), evidence=evidence)
+            canvas.ellipse(x, y - 13, 11, 14, (50, 190, 240), evidence=evidence)
+            canvas.ellipse(x, y - 29, 10, 10, (170, 200, 240), evidence=evidence)
+            canvas.ellipse(x, y - 34, 10, 6, (50, 60, 170), evidence=evidence)
         elif task == 1:
-            canvas.ellipse(x + inward * 5, y - 12, 10, 13, (200, 120, 230), angle=20 * inward, evidence=evidence)
-            canvas.ellipse(x + inward * 3, y - 16, 3, 4, (235, 200, 245))
+            canvas.ellipse(x + inward * 5, y - 15, 13, 17, (190, 90, 235), angle=20 * inward, evidence=evidence)
+            canvas.ellipse(x + inward * 2, y - 21, 4, 5, (235, 200, 245))
         else:
-            canvas.line((x, y), (x + inward * 30, y + 4), 5, (90, 150, 200), evidence=evidence)
-            canvas.ellipse(x + inward * 30, y + 4, 5, 5, (90, 150, 200), evidence=evidence)
+            canvas.line((x, y), (x + inward * 33, y - 6), 6, (90, 150, 200), evidence=evidence)
+            canvas.ellipse(x + inward * 33, y - 6, 9, 9, (50, 60, 210), evidence=evidence)
 
     def _occluder(self, canvas: Canvas, x: float) -> None:
         colour = _shade(EXPERIMENTERS[1 - self._look.experimenter][2], 0.6)
