@@ -104,9 +104,10 @@ class Scene:
     def __init__(self, look: Look, motion: Motion, rng: np.random.Generator) -> None:
         self._look, self._motion = look, motion
         self._room = _room(look, rng)
-        self._furnished = [Canvas(self._room.copy()) for _ in _STROKES]
-        for task, canvas in enumerate(self._furnished):
-            self._furnish(canvas, task)
+        self._furnished = [self._room.copy() for _ in _STROKES]
+        for task, picture in enumerate(self._furnished):
+            self._furnish(Canvas(picture), task)
+        self._buffer = self._room.copy()  # painted over by every frame; new memory for each would take longer
         self._head = Head(look.skin, look.hair, look.tuft)
         noise = rng.normal(0, look.grain, (4, HEIGHT, WIDTH))
         self._noise = np.clip(np.rint(noise), -127, 127).astype(np.int8)
@@ -120,10 +121,11 @@ class Scene:
         """
         motion = self._motion
         task, rise = int(motion.task[frame]) % len(_STROKES), float(motion.bounce[frame])
+        canvas = Canvas(self._buffer)
         if np.isnan(motion.adult[frame]):
-            canvas = Canvas(self._furnished[task].picture.copy())
+            np.copyto(self._buffer, self._furnished[task])
         else:  # the adult passes behind all that is furnished
-            canvas = Canvas(self._room.copy())
+            np.copyto(self._buffer, self._room)
             self._passer(canvas, float(motion.adult[frame]))
             self._furnish(canvas, task)
         self._torso(canvas, rise)
