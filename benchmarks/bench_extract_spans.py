@@ -1,7 +1,7 @@
 """Extracting spans: time against pympi reading the same files, and memory against the number of sessions.
 
-Run ``python benchmarks/bench_extract_spans.py [--sessions 10000]``. The files are synthetic; every measurement runs in a
-process of its own, and the ratio is taken within the run.
+Run ``python benchmarks/bench_extract_spans.py [--sessions 10000]``. The files are synthetic; every measurement runs in
+a process of its own, and the ratio is taken within the run.
 """
 
 import argparse
@@ -44,7 +44,9 @@ def document(rng: random.Random) -> str:
     }
     for name, variable in PROTOCOL.variables.items():
         borders = sorted(rng.sample(range(3 * TASK_MS), SPANS))
-        tiers[name] = [(start, end, rng.choice(variable.values)) for start, end in zip(borders[::2], borders[1::2])]
+        tiers[name] = [
+            (start, end, rng.choice(variable.values)) for start, end in zip(borders[::2], borders[1::2], strict=True)
+        ]
     slots, body, count = [], [], 0
     for name, spans in tiers.items():
         body.append(f'<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{name}">\n')
