@@ -301,6 +301,23 @@ def test_killed_and_repeated_gives_the_same_bytes(play: Path, long_play: Path, t
     assert len(contents(folder / "video")) == len(contents(folder / "frames")) == 4
 
 
+def test_equal_sources_share_a_piece_and_are_named(raw: Path, tmp_path: Path, config: VideoConfig) -> None:
+    for number in range(4, 9):
+        shutil.copy(raw / "fp01.mp4", raw / f"fp0{number}.mp4")
+    found = {path.stem: path for path in raw.glob("fp0[1-8].mp4")}
+    pieces = processing.process(found, tmp_path / "work", config, workers=6)
+    assert len({piece.video for piece in pieces.values()}) == len(list((tmp_path / "work").iterdir())) == 1
+    assert not pieces["fp01"].warnings
+    assert [pieces[f"fp0{number}"].warnings[0].found for number in range(4, 9)] == ["the same content as fp01.mp4"] * 5
+
+
+def test_a_piece_that_lost_a_file_is_made_again(raw: Path, tmp_path: Path, config: VideoConfig) -> None:
+    piece = processing.process({"s": raw / "fp01.mp4"}, tmp_path / "work", config)["s"]
+    piece.frames.unlink()
+    assert processing.process({"s": raw / "fp01.mp4"}, tmp_path / "work", config)["s"] == piece
+    assert open_frames(piece.frames).shape[0] == piece.count
+
+
 def test_progress_counts_every_video(raw: Path, tmp_path: Path, config: VideoConfig) -> None:
     done: list[str] = []
     (raw / "empty.mp4").touch()

@@ -14,11 +14,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 
 from attune import artifacts
 from attune.problems import InputError, Problem
@@ -88,7 +90,22 @@ def process(
             raise
     if problems := [p for f in futures if isinstance(e := f.exception(), InputError) for p in e.problems]:
         raise InputError(problems)
-    return dict(sorted((session, future.result()) for future, session in futures.items()))
+    return _name_twins(videos, {session: future.result() for future, session in futures.items()})
+
+
+def _name_twins(videos: dict[str, Path], pieces: dict[str, Piece]) -> dict[str, Piece]:
+    """Sort the pieces by session and add a warning to each whose source equals that of a session before it."""
+    first: dict[Path, str] = {}
+    named: dict[str, Piece] = {}
+    for session, piece in sorted(pieces.items()):
+        twin = first.setdefault(piece.video, session)
+        if twin != session:
+            found = f"the same content as {videos[twin].name}"
+            cure = "It was processed all the same; check which session it is."
+            warning = Problem(str(videos[session]), "", found, "a video of its own for every session", cure, "warning")
+            piece = replace(piece, warnings=[*piece.warnings, warning])
+        named[session] = piece
+    return named
 
 
 def write_outputs(pieces: dict[str, Piece], videos: Path, frames: Path, work: Path) -> None:
@@ -116,12 +133,12 @@ def check_apart(source: Path, outputs: list[Path]) -> None:
             raise InputError(Problem(str(folder), "", f"the sources in {source}", expected, "Choose another folder."))
 
 
-@dataclass(frozen=True)
 class _Job:
-    work: Path
-    config: VideoConfig
-    threads: int
-    runner: Runner
+    """What is equal for all sources of a run; turns one source into its piece."""
+
+    def __init__(self, work: Path, config: VideoConfig, threads: int, runner: Runner) -> None:
+        self.work, self.config, self.threads, self.runner = work, config, threads, runner
+        self._locks: dict[str, Lock] = defaultdict(Lock)
 
     def run(self, source: Path) -> Piece:
         try:
@@ -129,8 +146,9 @@ class _Job:
         except OSError:  # missing, a folder, not allowed: the probe finds the words
             probe(source)
             raise
-        if not (folder / "report.json").is_file():
-            self._build(source, folder)
+        with self._locks[folder.name]:  # two sources may be equal
+            if not all((folder / name).is_file() for name in ("video.mp4", "frames.npy", "report.json")):
+                self._build(source, folder)
         report = artifacts.read_json(folder / "report.json")
         warnings = [_damage(source, report["damage"], "warning")] if report["damage"] else []
         return Piece(folder / "video.mp4", folder / "frames.npy", report["frames"], warnings)
