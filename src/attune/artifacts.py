@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attune.problems import InputError, Problem
@@ -108,6 +109,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
         raise InputError(_missing(path)) from None
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors on bad CSV are ValueErrors
         raise InputError(Problem(str(path), "", str(error).strip(), "a CSV table", "Write the file again.")) from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells for row names
+        raise InputError(Problem(str(path), "", "rows longer than the header", "a CSV table", "Write the file again."))
     if absent := [name for name in columns if name not in table.columns]:
         raise InputError(
             Problem(
@@ -124,20 +127,15 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 def _cast(path: Path, column: pd.Series, kind: str) -> pd.Series:
     if kind == "str":
         return column.astype(object)
-    try:
-        return pd.to_numeric(column.astype(object)).astype(kind)
-    except (ValueError, TypeError):
-        numbers = pd.to_numeric(column.astype(object), errors="coerce")
-        row = int(numbers.isna().to_numpy().argmax())
-        raise InputError(
-            Problem(
-                str(path),
-                f"column {column.name}, line {row + 2}",
-                repr(str(column.iloc[row])),
-                f"a number ({kind})",
-                "Correct the value.",
-            )
-        ) from None
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    whole = kind.startswith("int")
+    wrong = numbers.isna() | ~np.isfinite(numbers) | (whole & (numbers % 1 != 0))
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        place = f"column {column.name}, line {row + 2}"
+        expected = f"a {'whole ' if whole else ''}number"
+        raise InputError(Problem(str(path), place, repr(str(column.iloc[row])), expected, "Correct the value."))
+    return pd.Series(numbers.to_numpy(kind), name=column.name)
 
 
 def _missing(path: Path) -> Problem:

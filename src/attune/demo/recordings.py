@@ -73,7 +73,7 @@ def record(
         (known / "masks").mkdir()
         sessions = {item.name: behave(item, config, protocol) for item in plans}
         for item in plans:
-            _write_codings(engagement, item, code(item, sessions[item.name], config, protocol), config.seed, protocol)
+            write_codings(engagement, item, code(item, sessions[item.name], config, protocol), config.seed, protocol)
         _write_truth(known, plans, sessions, config, protocol)
         workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
         for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
@@ -130,7 +130,8 @@ def _name(index: int) -> str:
     return f"fp{index + 1:02d}"
 
 
-def _styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
+def styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
+    """The style of each annotator; with more annotators than styles they are shared in turn."""
     return {name: config.styles[index % len(config.styles)] for index, name in enumerate(protocol.annotators)}
 
 
@@ -141,20 +142,21 @@ def behave(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
 
 def code(item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> dict[str, annotators.Coding]:
     """What each of a session's annotators codes."""
-    styles = _styles(config, protocol)
+    chosen = styles(config, protocol)
     return {
         coder: annotators.code(
             session,
-            styles[coder],
+            chosen[coder],
             np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)]),
         )
         for coder in item.coders
     }
 
 
-def _write_codings(
+def write_codings(
     folder: Path, item: Plan, codings: dict[str, annotators.Coding], seed: int, protocol: Protocol
 ) -> None:
+    """Write one session's ELAN files, with the slips that people make."""
     date = item.date.strftime(protocol.date_format)
     for coder, coded in codings.items():
         name = protocol.file_name.format(session=item.name, annotator=coder, date=date)
@@ -165,14 +167,14 @@ def _write_codings(
 def _write_truth(
     folder: Path, plans: list[Plan], sessions: dict[str, Session], config: DemoConfig, protocol: Protocol
 ) -> None:
-    styles = _styles(config, protocol)
+    chosen = styles(config, protocol)
     rows = [(item.name, item.experimenter, " ".join(item.coders), item.date.isoformat()) for item in plans]
     table = pd.DataFrame(rows, columns=["session", "experimenter", "annotators", "date"])
     artifacts.write_table(folder / "sessions.csv", table)
     artifacts.write_table(folder / "behaviour.csv", truth.tabulate_behaviour(sessions))
     artifacts.write_table(folder / "tasks.csv", truth.tabulate_tasks(sessions))
-    artifacts.write_json(folder / "styles.json", {name: style.model_dump() for name, style in styles.items()})
-    expected = implied.expect_agreement(config, protocol, styles, [item.coders for item in plans])
+    artifacts.write_json(folder / "styles.json", {name: style.model_dump() for name, style in chosen.items()})
+    expected = implied.expect_agreement(config, protocol, chosen, [item.coders for item in plans])
     artifacts.write_json(folder / "agreement.json", expected)
 
 
