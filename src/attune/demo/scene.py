@@ -20,7 +20,8 @@ EVIDENCE_REGION: Final = (95, 45, 290, 243)  # left, top, right, bottom
 _MARGIN = SHAKE
 _HEAD_AT = (196, 114)
 _TABLE_AT = 208
-_HANDS_AT = ((141, 222), (251, 222))
+_RESTING_AT = ((173, 226), (219, 226))
+_PLAYING_AT = ((138, 204), (254, 204))
 _PARTNER_HANDS_AT = ((302, 218), (334, 234))
 _STROKES = ((0.0, -1.0), (0.12, -0.97), (0.05, -1.0))  # a hand's stroke, inwards and down, per task
 _OUTLINE: Colour = (60, 55, 60)
@@ -87,10 +88,10 @@ def draw_look(experimenter: int, rng: np.random.Generator) -> Look:
     )
 
 
-def _lifted(rest: tuple[int, int], task: int, lift: float, inward: int) -> tuple[float, float]:
-    """Where a hand is that has left its rest by ``lift`` pixels."""
+def _lifted(start: tuple[float, float], task: int, lift: float, inward: int) -> tuple[float, float]:
+    """Where a hand is whose stroke from ``start`` has come to ``lift`` pixels."""
     across, down = _STROKES[task]
-    return rest[0] + inward * across * lift, rest[1] + down * lift
+    return start[0] + inward * across * lift, start[1] + down * lift
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -206,11 +207,14 @@ class Scene:
             canvas.ellipse(x, y, 13, 11, skin)
 
     def _hands(self, canvas: Canvas, frame: int, task: int) -> None:
-        reach, rise = float(self._motion.reach[frame]), float(self._motion.bounce[frame])
+        motion = self._motion
+        reach, rise, ready = (float(curve[frame]) for curve in (motion.reach, motion.bounce, motion.ready))
         for side, outward in ((0, -1), (1, 1)):
-            hand = _lifted(_HANDS_AT[side], task, reach * float(self._motion.hands[frame, side]), -outward)
+            (x, y), (there_x, there_y) = _RESTING_AT[side], _PLAYING_AT[side]
+            start = (x + ready * (there_x - x), y + ready * (there_y - y))
+            hand = _lifted(start, task, reach * float(motion.hands[frame, side]), -outward)
             shoulder = (_HEAD_AT[0] + outward * 32, _HEAD_AT[1] + 64 - rise)
-            elbow = (_HEAD_AT[0] + outward * 58, max(198.0, hand[1] + 14) - 0.3 * rise)
+            elbow = (_HEAD_AT[0] + outward * (52 + 8 * ready), max(200.0, hand[1] + 14) - 0.3 * rise)
             sleeve = _shade(self._look.clothes, 0.88)
             canvas.line(shoulder, elbow, 21, sleeve)
             canvas.line(elbow, hand, 18, sleeve)
