@@ -115,7 +115,7 @@ def test_association_takes_the_whole_span_and_subdivision_an_equal_part(read):
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**5), st.integers(1, 12), st.randoms(use_true_random=False))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_subdivision_covers_its_parent_exactly(tmp_path, start, length, parts, rng: random.Random):
     children = [referring(f"c{i}", "a", f"{i:02}", f"c{i - 1}" if i else "") for i in range(parts)]
     rng.shuffle(children)

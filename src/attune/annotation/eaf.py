@@ -221,15 +221,17 @@ class _Reader:
     def _depths(self, heads: list[_TierHead]) -> list[int]:
         """How many tiers stand above each tier; a tier that is its own ancestor is reported."""
         parents = {head.name: head.parent for head in heads}
-        depths = []
+        depths: dict[str, int] = {}
         for head in heads:
-            seen = [head.name]
-            while (parent := parents.get(seen[-1], "")) in parents and parent not in seen:
-                seen.append(parent)
-            if parent and parent in seen:
-                self._report(f"tier {head.name}", f"a cycle through the tier '{parent}'", "a parent tier above it")
-            depths.append(len(seen))
-        return depths
+            name, path = head.name, dict[str, None]()
+            while name and name in parents and name not in depths and name not in path:
+                path[name] = None
+                name = parents[name]
+            if name in path:
+                self._report(f"tier {head.name}", f"a cycle through the tier '{name}'", "a parent tier above it")
+            for above, tier in enumerate(reversed(path), start=depths.get(name, 0) + 1):
+                depths[tier] = above
+        return [depths.get(head.name, 0) for head in heads]
 
     def _annotations(self, root: Element, heads: list[_TierHead]) -> Iterator[_Found]:
         entries = _vocabularies(root)
