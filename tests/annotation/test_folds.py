@@ -155,7 +155,7 @@ def test_no_exchange_and_no_move_improves_what_was_found() -> None:
         assert published_score(rows, assignment | {name: fold}, settings) >= score - 1e-9
 
 
-def test_improving_never_makes_a_split_worse_nor_empties_a_fold() -> None:
+def test_improving_ends_where_no_change_helps_and_empties_no_fold() -> None:
     rng = np.random.default_rng(0)
     annotated = rng.integers(1_000, 90_000, (12, 4))
     contributions = Contributions(rng.integers(0, annotated), annotated, rng.integers(0, 2, (12, 1)))
@@ -165,6 +165,14 @@ def test_improving_never_makes_a_split_worse_nor_empties_a_fold() -> None:
         before, after = scorer.score(np.array([start, better]), contributions.table)
         assert after <= before
         assert set(better) == {0, 1, 2, 3}
+        neighbours = []
+        for one, other in itertools.combinations(range(12), 2):
+            neighbours.append(better.copy())
+            neighbours[-1][[one, other]] = better[[other, one]]
+        for one, fold in itertools.product(range(12), range(4)):
+            neighbours.append(better.copy())
+            neighbours[-1][one] = fold
+        assert scorer.score(np.array(neighbours), contributions.table).min() >= after - 2e-9
 
 
 def test_random_splits_are_balanced_and_differ() -> None:
