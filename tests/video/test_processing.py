@@ -313,9 +313,11 @@ def test_equal_sources_share_a_piece_and_are_named(raw: Path, tmp_path: Path, co
 
 def test_a_piece_that_lost_a_file_is_made_again(raw: Path, tmp_path: Path, config: VideoConfig) -> None:
     piece = processing.process({"s": raw / "fp01.mp4"}, tmp_path / "work", config)["s"]
-    piece.frames.unlink()
-    assert processing.process({"s": raw / "fp01.mp4"}, tmp_path / "work", config)["s"] == piece
-    assert open_frames(piece.frames).shape[0] == piece.count
+    whole = contents(tmp_path / "work")
+    for spoil in [lambda: piece.frames.unlink(), lambda: os.truncate(piece.frames, 9999), lambda: piece.video.unlink()]:
+        spoil()
+        assert processing.process({"s": raw / "fp01.mp4"}, tmp_path / "work", config)["s"] == piece
+        assert contents(tmp_path / "work") == whole
 
 
 def test_progress_counts_every_video(raw: Path, tmp_path: Path, config: VideoConfig) -> None:

@@ -147,7 +147,7 @@ class _Job:
             probe(source)
             raise
         with self._locks[folder.name]:  # two sources may be equal
-            if not all((folder / name).is_file() for name in ("video.mp4", "frames.npy", "report.json")):
+            if not _finished(folder):
                 self._build(source, folder)
         report = artifacts.read_json(folder / "report.json")
         warnings = [_damage(source, report["damage"], "warning")] if report["damage"] else []
@@ -172,7 +172,18 @@ class _Job:
             _check_run(source, outcome)
             count = _decode(video, frames, size, self.runner)
             damage = check_result(source, info, outcome, count, self.config.frame_rate)
-            artifacts.write_json(building / "report.json", {"frames": count, "damage": damage})
+            # not by artifacts: the folder is renamed as a whole, and flushing would wait for the frames
+            (building / "report.json").write_text(json.dumps({"frames": count, "damage": damage}), encoding="utf-8")
+
+
+def _finished(folder: Path) -> bool:
+    """Whether a piece is there and whole, also after a loss of power."""
+    try:
+        report = artifacts.read_json(folder / "report.json")
+        frames = store.open_frames(folder / "frames.npy")
+    except InputError:
+        return False
+    return len(frames) == report["frames"] and (folder / "video.mp4").is_file()
 
 
 def tolerance_ms(info: VideoInfo) -> Fraction:
