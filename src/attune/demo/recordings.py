@@ -1,12 +1,14 @@
 """Record the demo: plan the sessions, code them, render them, and write down the truth."""
 
 import datetime
+import errno
 import multiprocessing
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -51,7 +53,7 @@ def record(
     config: DemoConfig,
     protocol: Protocol,
     workers: int | None = None,
-    finished: Callable[[str], object] = str,
+    finished: Callable[[str], object] | None = None,
 ) -> None:
     """Write ``out/engagement``, ``out/video`` and ``out/truth``, each whole or not at all.
 
@@ -77,7 +79,8 @@ def record(
         _write_truth(known, plans, sessions, config, protocol)
         workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
         for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
-            finished(name)
+            if finished:
+                finished(name)
 
 
 def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
@@ -86,7 +89,7 @@ def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
     Raises:
         InputError: a variable or value is missing, or a session's name does not match.
     """
-    cure = "Put the demo's own protocol back, or leave the demo out: `dvc repro` alone records your own data."
+    cure = "Put the demo's own protocol back, or leave the demo out: `dvc repro` alone builds your own recordings."
     problems = []
     for variable, chain in CHAINS.items():
         values = protocol.variables[variable].values if variable in protocol.variables else ()
@@ -194,6 +197,8 @@ def _render_all(
         try:
             for job in as_completed(jobs):
                 yield job.result()
+        except BrokenProcessPool:
+            raise OSError(errno.ENOMEM, "a rendering process was killed; is there enough memory?") from None
         finally:
             pool.shutdown(cancel_futures=True)
 

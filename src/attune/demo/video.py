@@ -40,6 +40,7 @@ def encode(path: Path, frames: Iterable[Image], count: int, seed: int) -> None:
         pass  # ffmpeg has given up; its message follows
     except BaseException:
         process.kill()
+        process.communicate()
         raise
     _, message = process.communicate()
     if process.returncode:
