@@ -56,7 +56,7 @@ def main() -> None:
     spans = make_spans()
     names = sorted(spans["session"].unique())
     config = folds.FoldConfig(num_folds=FOLDS, tries=TRIES, groups={"second": tuple(names[::3])})
-    contributions = folds.contributions_of(spans, names, config)
+    contributions = folds.contributions_of(folds.tally([spans]), names, config)
     scorer, table, times = fold_search.Scorer(contributions, FOLDS), contributions.table, per_session(spans)
 
     splits = np.vstack(list(fold_search.random_splits(SESSIONS, FOLDS, REFERENCE_TRIES, seed=1)))

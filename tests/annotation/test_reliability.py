@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,10 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 def _tables(tasks: list[tuple[object, ...]], filled: list[tuple[object, ...]]) -> Tables:
     return pd.DataFrame(tasks, columns=list(spans.TASKS)), pd.DataFrame(filled, columns=list(spans.FILLED))
+
+
+def measure(tasks: pd.DataFrame, filled: pd.DataFrame, *settings: Any) -> dict[str, pd.DataFrame]:
+    return reliability.measure(tasks, [filled.sort_values("session", kind="stable")], *settings)
 
 
 def _lab(sessions: int = 8, jitter_ms: float = 500, guess: bool = False, mean_s: float = 5, levels: int = 3) -> Tables:
@@ -63,7 +68,7 @@ def lab() -> Tables:
 
 @pytest.fixture(scope="module")
 def measured(lab: Tables) -> dict[str, pd.DataFrame]:
-    return reliability.measure(*lab, PROTOCOL, QUICK)
+    return measure(*lab, PROTOCOL, QUICK)
 
 
 def _row(table: pd.DataFrame, **group: object) -> pd.Series:
@@ -127,7 +132,7 @@ def test_intervals_hold_the_value(measured: dict[str, pd.DataFrame]) -> None:
 
 def test_a_single_pair_pooled_is_that_pair(lab: Tables) -> None:
     tasks, filled = (table[table["annotator"] != "kb"] for table in lab)
-    table = reliability.measure(tasks, filled, PROTOCOL, QUICK)["agreement"]
+    table = measure(tasks, filled, PROTOCOL, QUICK)["agreement"]
     group = {"variable": "attending", "task": "all", "labels": "multi"}
     pair = _row(table, annotator_1="ew", annotator_2="mt", **group)
     pooled = _row(table, **group)
@@ -137,7 +142,7 @@ def test_a_single_pair_pooled_is_that_pair(lab: Tables) -> None:
 
 def test_guessing_annotators_have_kappa_zero_everywhere() -> None:
     """Also over all variables, where labels of one big table would make them look reliable."""
-    table = reliability.measure(*_lab(sessions=30, guess=True), PROTOCOL, QUICK)["agreement"]
+    table = measure(*_lab(sessions=30, guess=True), PROTOCOL, QUICK)["agreement"]
     whole = table[(table["annotator_1"] == "all") & (table["task"] == "all")]
     assert len(whole) == 6
     assert whole[["kappa", "alpha"]].abs().to_numpy().max() < 0.06
@@ -145,13 +150,13 @@ def test_guessing_annotators_have_kappa_zero_everywhere() -> None:
 
 def test_result_does_not_depend_on_the_order_of_rows(lab: Tables, measured: dict[str, pd.DataFrame]) -> None:
     shuffled = [table.sample(frac=1, random_state=1) for table in lab]
-    for name, table in reliability.measure(*shuffled, PROTOCOL, QUICK).items():
+    for name, table in measure(*shuffled, PROTOCOL, QUICK).items():
         pd.testing.assert_frame_equal(table, measured[name])
 
 
 def test_pooled_values_do_not_depend_on_the_order_of_annotators(lab: Tables, measured: dict[str, pd.DataFrame]) -> None:
     turned = PROTOCOL.model_copy(update={"annotators": PROTOCOL.annotators[::-1]})
-    table = reliability.measure(*lab, turned, QUICK)["agreement"]
+    table = measure(*lab, turned, QUICK)["agreement"]
     pooled, before = (
         each[each["annotator_1"] == "all"].reset_index(drop=True) for each in (table, measured["agreement"])
     )
@@ -160,7 +165,7 @@ def test_pooled_values_do_not_depend_on_the_order_of_annotators(lab: Tables, mea
 
 def test_jitter_of_borders_alone_pulls_kappa_down() -> None:
     """Spans of 5 s whose borders jitter by 0.5 s: perfect raters but for that, and a tolerance of 1 s shows it."""
-    table = reliability.measure(*_lab(sessions=24, jitter_ms=500, levels=2), PROTOCOL, QUICK)["tolerance"]
+    table = measure(*_lab(sessions=24, jitter_ms=500, levels=2), PROTOCOL, QUICK)["tolerance"]
     rows = [_row(table, variable="all", labels="binary", tolerance_ms=step) for step in CONFIG.tolerances_ms]
     assert rows[0]["mean_span_s"] == pytest.approx(5, abs=0.6)
     assert 0.65 < rows[0]["kappa"] <= 0.80
@@ -175,7 +180,7 @@ def _constant(sessions: int) -> Tables:
 
 
 def test_undefined_is_empty_and_never_zero_or_one() -> None:
-    tables = reliability.measure(*_constant(3), PROTOCOL, QUICK)
+    tables = measure(*_constant(3), PROTOCOL, QUICK)
     table = tables["agreement"]
     assert table[["kappa", "kappa_low", "kappa_high", "alpha"]].isna().all(axis=None)
     assert (table["undefined"] == QUICK.bootstrap).all()
@@ -186,7 +191,7 @@ def test_undefined_is_empty_and_never_zero_or_one() -> None:
 
 def test_one_session_has_no_interval_and_says_so(lab: Tables) -> None:
     tasks, filled = (table[table["session"] == "fp01"] for table in lab)
-    table = reliability.measure(tasks, filled, PROTOCOL, QUICK)["agreement"]
+    table = measure(tasks, filled, PROTOCOL, QUICK)["agreement"]
     assert table["kappa_low"].isna().all()
     defined = table[table["kappa"].notna()]
     assert len(defined) > 80
@@ -196,7 +201,7 @@ def test_one_session_has_no_interval_and_says_so(lab: Tables) -> None:
 def test_sessions_with_one_annotator_are_left_out_and_named() -> None:
     tasks, filled = _constant(2)
     tasks, filled = (each[(each["session"] == "fp00") | (each["annotator"] == "ew")] for each in (tasks, filled))
-    tables = reliability.measure(tasks, filled, PROTOCOL, QUICK)
+    tables = measure(tasks, filled, PROTOCOL, QUICK)
     assert set(tables["agreement"]["sessions"]) == {1}
     warnings = reliability.warnings(tables)
     assert [(problem.file, problem.found) for problem in warnings[-1:]] == [("session fp01", "one annotator")]
@@ -205,14 +210,14 @@ def test_sessions_with_one_annotator_are_left_out_and_named() -> None:
 
 def test_no_pair_at_all_gives_empty_tables() -> None:
     tasks, filled = (table[table["annotator"] == "ew"] for table in _constant(2))
-    tables = reliability.measure(tasks, filled, PROTOCOL, QUICK)
+    tables = measure(tasks, filled, PROTOCOL, QUICK)
     assert all(tables[name].empty for name in ("agreement", "tolerance", "events"))
     assert reliability.headline(tables["agreement"]) == {}
 
 
 def test_a_lab_with_one_annotator_gets_empty_tables() -> None:
     alone = PROTOCOL.model_copy(update={"annotators": ("ew",)})
-    tables = reliability.measure(*(table[table["annotator"] == "ew"] for table in _constant(2)), alone, QUICK)
+    tables = measure(*(table[table["annotator"] == "ew"] for table in _constant(2)), alone, QUICK)
     assert tables["agreement"].empty
     assert len(tables["coverage"]) == 2 * len(PROTOCOL.tasks)
 
@@ -220,7 +225,7 @@ def test_a_lab_with_one_annotator_gets_empty_tables() -> None:
 def test_a_missing_optional_tier_is_no_disagreement(lab: Tables, measured: dict[str, pd.DataFrame]) -> None:
     tasks, filled = lab
     gone = (filled["annotator"] == "kb") & (filled["variable"] == "participating")
-    table = reliability.measure(tasks, filled[~gone], PROTOCOL, QUICK)["events"]
+    table = measure(tasks, filled[~gone], PROTOCOL, QUICK)["events"]
     pairs = table[table["variable"] == "participating"][["annotator_1", "annotator_2"]].drop_duplicates()
     assert pairs.to_numpy().tolist() == [["all", "all"], ["ew", "mt"]]
 

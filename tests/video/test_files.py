@@ -96,3 +96,10 @@ def test_importing_costs_little_and_brings_no_heavy_library() -> None:
     script = "import sys, attune.video.files; print([m for m in ('av', 'torch', 'pandas', 'cv2') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_names_written_on_a_mac_equal_those_of_the_annotations(tmp_path: Path) -> None:
+    decomposed = "jose\u0301"
+    (tmp_path / f"{decomposed}.mp4").touch()
+    videos, _ = find_videos(tmp_path)
+    assert list(videos) == ["jos\u00e9"]

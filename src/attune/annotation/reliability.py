@@ -1,5 +1,6 @@
 """How far the annotators agree: the settings, all tables, and the few numbers to compare between runs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -51,13 +52,13 @@ class ReliabilityConfig(Params):
 
 
 def measure(
-    tasks: pd.DataFrame, filled: pd.DataFrame, protocol: Protocol, config: ReliabilityConfig
+    tasks: pd.DataFrame, filled: Iterable[pd.DataFrame], protocol: Protocol, config: ReliabilityConfig
 ) -> dict[str, pd.DataFrame]:
     """All tables, by the name of their file: agreement, tolerance, events, span_lengths, coverage and annotators.
 
     Args:
         tasks: a table with the columns ``spans.TASKS``.
-        filled: a table with the columns ``spans.FILLED``.
+        filled: tables with the columns ``spans.FILLED``, each with some whole sessions, in the order of their names.
         protocol: the names and their order.
         config: how annotators are compared.
 
