@@ -219,15 +219,15 @@ class Scene:
             canvas.line(shoulder, elbow, 21, sleeve)
             canvas.line(elbow, hand, 18, sleeve)
             self._toy(canvas, task, *hand, -outward, HANDS)
-            canvas.ellipse(*hand, 14, 13, _shade(self._look.skin, 0.8), evidence=HANDS)
-            canvas.ellipse(hand[0], hand[1] - 1, 12, 11, self._look.skin)
+            canvas.ellipse(*hand, 15, 14, _shade(self._look.skin, 0.8), evidence=HANDS)
+            canvas.ellipse(hand[0], hand[1] - 1, 13, 12, self._look.skin)
 
     def _toy(self, canvas: Canvas, task: int, x: float, y: float, inward: int, evidence: int | None) -> None:
         """What a hand holds: a toy person, an egg or a drumstick."""
         if task == 0:
-            canvas.ellipse(x, y - 13, 11, 14, (50, 190, 240), evidence=evidence)
-            canvas.ellipse(x, y - 29, 10, 10, (170, 200, 240), evidence=evidence)
-            canvas.ellipse(x, y - 34, 10, 6, (50, 60, 170), evidence=evidence)
+            canvas.ellipse(x, y - 14, 14, 17, (30, 190, 250), evidence=evidence)
+            canvas.ellipse(x, y - 34, 12, 12, (170, 200, 240), evidence=evidence)
+            canvas.ellipse(x, y - 40, 13, 8, (40, 50, 190), evidence=evidence)
         elif task == 1:
             canvas.ellipse(x + inward * 5, y - 15, 13, 17, (190, 90, 235), angle=20 * inward, evidence=evidence)
             canvas.ellipse(x + inward * 2, y - 21, 4, 5, (235, 200, 245))
