@@ -120,7 +120,8 @@ def test_masks_follow_the_picture(tiny_demo: Path) -> None:
         if towards.sum() > 25 and away.sum() > 25:
             heads = masks[towards].min(axis=0) == 1
             difference = np.abs(frames[towards].mean(axis=0) - frames[away].mean(axis=0)).mean(axis=2)
-            assert difference[heads].mean() > 2 * difference[masks.max(axis=0) == 0].mean()
+            elsewhere = np.median(difference[masks.max(axis=0) == 0])  # passers-by change a smaller part
+            assert np.median(difference[heads]) > 2 * elsewhere
 
 
 def test_both_contrasts_occur_in_the_tiny_demo(tiny_demo: Path) -> None:
