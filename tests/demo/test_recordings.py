@@ -120,8 +120,9 @@ def test_masks_follow_the_picture(tiny_demo: Path) -> None:
         if towards.sum() > 25 and away.sum() > 25:
             heads = masks[towards].min(axis=0) == 1
             difference = np.abs(frames[towards].mean(axis=0) - frames[away].mean(axis=0)).mean(axis=2)
-            elsewhere = np.median(difference[masks.max(axis=0) == 0])  # passers-by change a smaller part
-            assert np.median(difference[heads]) > 2 * elsewhere
+            # The face covers part of the head; light drifts and people pass elsewhere.
+            inside, elsewhere = (np.percentile(difference[w], 80) for w in (heads, masks.max(axis=0) == 0))
+            assert inside > 2 * elsewhere
 
 
 def test_both_contrasts_occur_in_the_tiny_demo(tiny_demo: Path) -> None:

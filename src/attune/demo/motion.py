@@ -107,8 +107,8 @@ def _play(play: Sequence[Span], task: NDArray[np.int64], rng: np.random.Generato
     frames = len(task)
     moving = _smooth(_curve(play, [float(span.value != NO) for span in play]))
     joint = _smooth(_curve(play, [float(span.value == "joint") for span in play]))
-    # The partner often moves on while the infant rests or plays alone: only the infant's own hands tell.
-    alone = _smooth(_curve(play, [float(rng.random() < 0.5) for _ in play])) * (1 - joint)
+    # The partner often moves on a little while the infant rests or plays alone: only the infant's own hands tell.
+    alone = _smooth(_curve(play, [0.5 * (rng.random() < 0.5) for _ in play])) * (1 - joint)
     reach = _smooth(_curve(play, [rng.uniform(*REACH) for _ in play]))
     apart = np.where(rng.random(int(task.max()) + 1) < 0.5, np.pi, 0.4)[task]  # hands in turn or together, by task
     phase, own = _phase(frames, TEMPO_HZ, rng), _phase(frames, TEMPO_HZ, rng)

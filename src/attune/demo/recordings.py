@@ -198,7 +198,7 @@ def _render_all(
             for job in as_completed(jobs):
                 yield job.result()
         except BrokenProcessPool:
-            raise OSError(errno.ENOMEM, "a rendering process was killed; is there enough memory?") from None
+            raise OSError(errno.ENOMEM, "a rendering process died; is there enough memory?") from None
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -22,7 +22,7 @@ _HEAD_AT = (196, 114)
 _TABLE_AT = 208
 _RESTING_AT = ((173, 226), (219, 226))
 _PLAYING_AT = ((138, 204), (254, 204))
-_PARTNER_HANDS_AT = ((302, 218), (334, 234))
+_PARTNER_HANDS_AT = ((312, 218), (344, 234))
 _STROKES = ((0.0, -1.0), (0.12, -0.97), (0.05, -1.0))  # a hand's stroke, inwards and down, per task
 _OUTLINE: Colour = (60, 55, 60)
 
