@@ -106,7 +106,8 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 
     Args:
         path: the file.
-        columns: name and type of every column (``str`` or a numpy type), in order; the word ``no`` stays a word.
+        columns: name and type of every column (``str`` or a numpy type), in order; the word ``no`` stays a word, and an
+            empty cell is an undefined number in a column of floats.
 
     Raises:
         InputError: the file is missing, is no CSV, lacks a column or holds a value of another type.
@@ -153,7 +154,7 @@ def _cast(path: Path, column: pd.Series, kind: str) -> pd.Series:
         return column.astype(object)
     numbers = pd.to_numeric(column.astype(object), errors="coerce")
     whole = kind.startswith("int")
-    wrong = numbers.isna() | ~np.isfinite(numbers) | (whole & (numbers % 1 != 0))
+    wrong = (numbers.isna() & (whole | (column != ""))) | np.isinf(numbers) | (whole & (numbers % 1 != 0))
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         place = f"column {column.name}, line {column.index[row] + 2}"

@@ -40,7 +40,8 @@ def table(rows: list[Row]) -> pd.DataFrame:
 
 
 def fill(rows: list[Row]) -> filling.Filled:
-    return filling.fill(table(rows), PROTOCOL, "spans.csv")
+    [filled] = filling.fill_parts([table(rows)], PROTOCOL, "spans.csv")
+    return filled
 
 
 def rows_of(frame: pd.DataFrame) -> list[tuple]:
