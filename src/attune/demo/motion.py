@@ -136,8 +136,8 @@ def _wander(frames: int, deviation: float, seconds: float, rng: np.random.Genera
 
 
 def _light(frames: int, rng: np.random.Generator) -> Curve:
-    gain = rng.uniform(0.82, 1.08) + _wander(frames, 0.03, 6.0, rng)
-    return np.stack([gain, rng.uniform(-6, 6) + _wander(frames, 1.0, 6.0, rng)], axis=1)
+    gain = rng.uniform(0.9, 1.06) + _wander(frames, 0.03, 6.0, rng)
+    return np.stack([gain, rng.uniform(-4, 4) + _wander(frames, 1.0, 6.0, rng)], axis=1)
 
 
 def _passers(frames: int, rng: np.random.Generator) -> Curve:
