@@ -26,6 +26,6 @@ def run_stage() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(script: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "stages" / f"{script}.py"), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
     return run

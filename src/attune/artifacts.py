@@ -8,11 +8,12 @@ writing in place) also protects DVC's cache, because an output may be a link int
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attune.problems import InputError, Problem
@@ -92,52 +93,74 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
+@contextmanager
+def writing_table(path: Path, columns: Iterable[str]) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """As :func:`write_table`, for a table that comes in parts: yields a function that appends one."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        pd.DataFrame(columns=list(columns)).to_csv(file, index=False, lineterminator="\n")
+        yield lambda part: part[list(columns)].to_csv(file, index=False, header=False, lineterminator="\n")
+
+
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read a CSV table and hold it against its contract.
 
     Args:
         path: the file.
-        columns: name and type of every column (``str`` or a numpy type), in order; the word ``no`` stays a word.
+        columns: name and type of every column (``str`` or a numpy type), in order; the word ``no`` stays a word, and an
+            empty cell is an undefined number in a column of floats.
 
     Raises:
         InputError: the file is missing, is no CSV, lacks a column or holds a value of another type.
     """
+    parts = list(read_table_parts(path, columns, rows=None))
+    return parts[0]
+
+
+def read_table_parts(path: Path, columns: dict[str, str], rows: int | None) -> Iterator[pd.DataFrame]:
+    """As :func:`read_table`, so many rows at a time (all if ``None``); the index goes on counting.
+
+    Raises:
+        InputError: as for :func:`read_table`, at the part that breaks the contract.
+    """
     try:
-        table = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8")
+        with pd.read_csv(
+            path, dtype="string", keep_default_na=False, encoding="utf-8", iterator=True, chunksize=rows
+        ) as reader:
+            while True:
+                try:
+                    table = reader.get_chunk() if rows else reader.read()
+                except StopIteration:
+                    return
+                yield _hold(path, table, columns)
+                if not rows:
+                    return
     except FileNotFoundError:
         raise InputError(_missing(path)) from None
     except (ValueError, UnicodeDecodeError) as error:  # pandas' own errors on bad CSV are ValueErrors
         raise InputError(Problem(str(path), "", str(error).strip(), "a CSV table", "Write the file again.")) from None
+
+
+def _hold(path: Path, table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells for row names
+        raise InputError(Problem(str(path), "", "rows longer than the header", "a CSV table", "Write the file again."))
     if absent := [name for name in columns if name not in table.columns]:
-        raise InputError(
-            Problem(
-                str(path),
-                "header",
-                ", ".join(table.columns),
-                f"the columns {', '.join(columns)}",
-                f"Add the missing: {', '.join(absent)}.",
-            )
-        )
+        there, wanted = ", ".join(table.columns), f"the columns {', '.join(columns)}"
+        raise InputError(Problem(str(path), "header", there, wanted, f"Add the missing: {', '.join(absent)}."))
     return pd.DataFrame({name: _cast(path, table[name], kind) for name, kind in columns.items()})
 
 
 def _cast(path: Path, column: pd.Series, kind: str) -> pd.Series:
     if kind == "str":
         return column.astype(object)
-    try:
-        return pd.to_numeric(column.astype(object)).astype(kind)
-    except (ValueError, TypeError):
-        numbers = pd.to_numeric(column.astype(object), errors="coerce")
-        row = int(numbers.isna().to_numpy().argmax())
-        raise InputError(
-            Problem(
-                str(path),
-                f"column {column.name}, line {row + 2}",
-                repr(str(column.iloc[row])),
-                f"a number ({kind})",
-                "Correct the value.",
-            )
-        ) from None
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    whole = kind.startswith("int")
+    wrong = (numbers.isna() & (whole | (column != ""))) | np.isinf(numbers) | (whole & (numbers % 1 != 0))
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        place = f"column {column.name}, line {column.index[row] + 2}"
+        expected = f"a {'whole ' if whole else ''}number"
+        raise InputError(Problem(str(path), place, repr(str(column.iloc[row])), expected, "Correct the value."))
+    return pd.Series(numbers.to_numpy(kind), index=column.index, name=column.name)
 
 
 def _missing(path: Path) -> Problem:

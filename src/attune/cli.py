@@ -15,7 +15,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @app.command()
 def where() -> None:
     """Say where to look after `dvc repro`."""
-    print("Results are in metrics/ and plots/; compare them with `dvc metrics show` and `dvc plots show`.")
+    print("metrics/engagement/  the numbers that people compare: `dvc metrics show`, `dvc metrics diff`")
+    print("plots/engagement/    figures and tables: `dvc plots show` makes a page of them")
+    print("data/processed/      spans, folds, small videos and their frames, in the versions that dvc.lock names")
 
 
 @app.command()

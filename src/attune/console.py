@@ -11,7 +11,7 @@ from attune.problems import InputError, Problem
 
 def run(main: Callable[..., Any]) -> None:
     """Run a stage script: arguments from the command line; a user error prints its problems and exits with code 1."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     run_app(app)
 

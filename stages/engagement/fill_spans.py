@@ -3,17 +3,24 @@
 from pathlib import Path
 
 from attune import artifacts, console, params
-from attune.annotation import spans
+from attune.annotation import filling, spans
 from attune.annotation.protocol import Protocol
+from attune.problems import Problem
 
 
 def main(source: Path, tasks: Path, filled: Path) -> None:
     """Write the task spans and the filled spans of every session and annotator."""
     protocol = params.load("engagement.protocol", Protocol)
-    result = spans.fill(spans.read(source, spans.ORIGINAL), protocol, str(source))
-    console.warn(result.problems)
-    artifacts.write_table(tasks, result.tasks)
-    artifacts.write_table(filled, result.spans)
+    problems: list[Problem] = []
+    with (
+        artifacts.writing_table(tasks, spans.TASKS) as add_tasks,
+        artifacts.writing_table(filled, spans.FILLED) as add_spans,
+    ):
+        for part in filling.fill_parts(spans.read_parts(source, spans.ORIGINAL), protocol, str(source)):
+            add_tasks(part.tasks)
+            add_spans(part.spans)
+            problems += part.problems
+    console.warn(problems)
 
 
 if __name__ == "__main__":

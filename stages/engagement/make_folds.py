@@ -11,14 +11,16 @@ def main(filled: Path, frames: Path, out: Path, report: Path) -> None:
     """Write the spans with their folds, and the balance and pixel statistics of the folds."""
     config = params.load("engagement.folds", folds.FoldConfig)
     stores = statistics.find_stores(frames)
-    split = folds.stratify(spans.read(filled, spans.FILLED), stores, config, str(filled))
+    split = folds.stratify(folds.tally(spans.read_parts(filled, spans.FILLED)), stores, config, str(filled))
     console.warn(split.problems)
     histograms = statistics.pixel_histograms(stores[session] for names in split.folds for session in names)
     pixels = {}
     for fold, names in enumerate(split.folds):
         pooled = statistics.pool(histograms[stores[session]] for session in names)
         pixels[fold] = folds.PixelValues(count=pooled.count, mean=pooled.mean, std=pooled.std)
-    artifacts.write_table(out, split.spans)
+    with artifacts.writing_table(out, spans.STRATIFIED) as add:
+        for part in spans.read_parts(filled, spans.FILLED):
+            add(folds.assign(part, split.folds))
     artifacts.write_json(report, folds.statistics(split, pixels, config).model_dump())
 
 

@@ -12,7 +12,8 @@ def main(tasks: Path, filled: Path, out: Path) -> None:
     """Write agreement.csv, tolerance.csv, events.csv, span_lengths.csv, coverage.csv and annotators.csv."""
     protocol = params.load("engagement.protocol", Protocol)
     config = params.load("engagement.reliability", ReliabilityConfig)
-    tables = reliability.measure(spans.read(tasks, spans.TASKS), spans.read(filled, spans.FILLED), protocol, config)
+    parts = spans.read_parts(filled, spans.FILLED)
+    tables = reliability.measure(spans.read(tasks, spans.TASKS), parts, protocol, config)
     with artifacts.replacing_folder(out) as folder:
         for name, table in tables.items():
             artifacts.write_table(folder / f"{name}.csv", table)

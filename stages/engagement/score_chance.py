@@ -8,7 +8,7 @@ from attune.annotation import chance, spans
 
 def main(stratified: Path, out: Path) -> None:
     """Write the chance baseline of every task and variable."""
-    artifacts.write_json(out, chance.score_chance(spans.read(stratified, spans.STRATIFIED)))
+    artifacts.write_json(out, chance.score_chance(spans.read_parts(stratified, spans.STRATIFIED)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from attune import artifacts, console
-from attune.annotation import fold_figures, folds, reliability, reliability_figures
+from attune.annotation import folds, reliability
 from attune.annotation.reliability_tables import LABELS
 
 COMPARED = ("agreement", "tolerance", "events", "span_lengths", "coverage")  # tables of which git shows every change
@@ -13,6 +13,8 @@ COMPARED = ("agreement", "tolerance", "events", "span_lengths", "coverage")  # t
 def main(fold_statistics: Path, measured: Path, metrics: Path, plots: Path) -> None:
     """Write the headline numbers, the figures and the tables of the folds and of the annotators' reliability."""
     balance, tables = folds.read_statistics(fold_statistics), reliability.read(measured)
+    from attune.annotation import fold_figures, reliability_figures  # matplotlib loads after the input is known good
+
     with artifacts.replacing_folder(plots / "folds") as folder:
         artifacts.write_table(folder / "balance.csv", fold_figures.balance_table(balance))
         reliability_figures.write(folder / "balance.png", fold_figures.draw(balance))

@@ -37,11 +37,11 @@ def test_time_counts_and_not_the_number_of_spans() -> None:
         ("s2", "kb", "drums", "attending", 1, 1, 600, 700),
     ]
     table = pd.DataFrame(rows, columns=list(spans.STRATIFIED))
-    scores = chance.score_chance(table)
+    scores = chance.score_chance([table])
     assert list(scores) == ["drums", "eggs"]
     assert scores["eggs"]["attending"]["positive_probability"] == 0.3
     assert scores["eggs"]["attending"]["accuracy"] == 0.7
     assert scores["eggs"]["attending"]["f1"] == pytest.approx(0.6 / 1.3, abs=1e-9)
     assert scores["drums"]["attending"]["f1"] == 1.0
     random.Random(0).shuffle(rows)
-    assert chance.score_chance(pd.DataFrame(rows, columns=list(spans.STRATIFIED))) == scores
+    assert chance.score_chance([pd.DataFrame(rows, columns=list(spans.STRATIFIED))]) == scores

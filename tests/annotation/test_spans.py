@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attune import artifacts
-from attune.annotation import spans
+from attune.annotation import filling, spans
 from attune.annotation.protocol import Protocol, Variable
 from attune.problems import InputError
 
@@ -39,8 +39,9 @@ def table(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def fill(rows: list[Row]) -> spans.Filled:
-    return spans.fill(table(rows), PROTOCOL, "spans.csv")
+def fill(rows: list[Row]) -> filling.Filled:
+    [filled] = filling.fill_parts([table(rows)], PROTOCOL, "spans.csv")
+    return filled
 
 
 def rows_of(frame: pd.DataFrame) -> list[tuple]:
@@ -129,7 +130,7 @@ def test_filling_twice_changes_nothing(rows: list[Row]) -> None:
         return
     once = fill(rows)
     as_original = once.tasks.rename(columns={"task": "value"}).assign(variable="task")
-    again = spans.fill(
+    again = filling.fill(
         pd.concat([as_original, once.spans.drop(columns="task")], ignore_index=True)[list(spans.ORIGINAL)],
         PROTOCOL,
         "spans.csv",
@@ -306,5 +307,5 @@ def test_ten_thousand_sessions_take_seconds() -> None:
     frame = frame[frame["start_ms"] < frame["end_ms"]]
     tasks = frame.groupby("session", as_index=False).agg(start_ms=("start_ms", "min"), end_ms=("end_ms", "max"))
     tasks = tasks.assign(annotator="ew", variable="task", value="eggs")
-    filled = spans.fill(pd.concat([frame, tasks], ignore_index=True)[list(spans.ORIGINAL)], PROTOCOL, "spans.csv")
+    filled = filling.fill(pd.concat([frame, tasks], ignore_index=True)[list(spans.ORIGINAL)], PROTOCOL, "spans.csv")
     assert filled.spans["session"].nunique() == sessions

@@ -5,20 +5,37 @@ q has precision p and recall q, so F1 = 2pq / (p + q), which grows with q: its b
 Balanced accuracy, the mean of the recalls of both classes, is (q + 1 - q) / 2 = 0.5 whatever q is.
 """
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 DIGITS = 9
 
 
-def engaged_shares(stratified: pd.DataFrame) -> dict[tuple[str, str], float]:
+def tally(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Sum up annotated and engaged milliseconds of every task and variable.
+
+    Args:
+        parts: tables with the columns :data:`attune.annotation.spans.STRATIFIED`.
+
+    Returns:
+        task, variable, annotated and engaged, one row or more for each task and variable.
+    """
+    sums = []
+    for part in parts:
+        length = part["end_ms"] - part["start_ms"]
+        lengths = part[["task", "variable"]].assign(annotated=length, engaged=length * part["engaged"])
+        sums.append(lengths.groupby(["task", "variable"], as_index=False).sum())
+    return pd.concat(sums, ignore_index=True)
+
+
+def engaged_shares(times: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Engaged share of the annotated time of every (task, variable), over all rows, in alphabetical order.
 
     Args:
-        stratified: columns :data:`attune.annotation.spans.STRATIFIED`, in any order.
+        times: columns task, variable, annotated and engaged, in any order.
     """
-    length = stratified["end_ms"] - stratified["start_ms"]
-    times = pd.DataFrame({"engaged": length * stratified["engaged"], "annotated": length})
-    sums = times.groupby([stratified["task"], stratified["variable"]]).sum().reset_index()
+    sums = times.groupby(["task", "variable"], as_index=False)[["engaged", "annotated"]].sum()
     return {
         (task, variable): int(engaged) / int(annotated)
         for task, variable, engaged, annotated in sums.itertuples(index=False, name=None)
@@ -35,16 +52,16 @@ def chance_scores(positive: float) -> dict[str, float]:
     }
 
 
-def score_chance(stratified: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def score_chance(parts: Iterable[pd.DataFrame]) -> dict[str, dict[str, dict[str, float]]]:
     """Chance scores of every task and variable, over the annotated time of all sessions and annotators.
 
     Args:
-        stratified: columns :data:`attune.annotation.spans.STRATIFIED`, in any order.
+        parts: tables with the columns :data:`attune.annotation.spans.STRATIFIED`, in any order.
 
     Returns:
         task: variable: score, tasks and variables in alphabetical order.
     """
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    for (task, variable), positive in engaged_shares(stratified).items():
+    for (task, variable), positive in engaged_shares(tally(parts)).items():
         scores.setdefault(task, {})[variable] = chance_scores(positive)
     return scores

@@ -90,10 +90,11 @@ class _Check:
         origin_ms = self._origin()
         for name, annotations in self._tiers().items():
             lookup = self.protocol.lookup(name)
-            shifted = (
-                Annotation(span.start_ms + origin_ms, span.end_ms + origin_ms, span.value) for span in annotations
-            )
-            placed = [kept for span in sorted(shifted) if (kept := self._place(name, span))]
+            if origin_ms:
+                annotations = tuple(
+                    Annotation(span.start_ms + origin_ms, span.end_ms + origin_ms, span.value) for span in annotations
+                )
+            placed = [kept for span in annotations if (kept := self._place(name, span))]
             valued = [kept for span in placed if (kept := self._value(name, span, lookup))]
             tiers[name] = self._disjoint(name, valued)
         self._tasks(tiers.get(self.protocol.task_tier, []))
@@ -179,6 +180,8 @@ class _Check:
 
     def _value(self, tier: str, span: Annotation, lookup: dict[str, str] | None) -> Annotation | None:
         """The span with the value of the vocabulary that its text stands for."""
+        if lookup is not None and span.value in lookup.values():
+            return span  # nearly always; the rest is slow
         text = normalise(span.value)
         if lookup is None:
             return replace(span, value=text)

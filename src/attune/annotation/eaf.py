@@ -17,7 +17,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError  # types only, parsing is defusedxml's
@@ -30,8 +29,8 @@ from attune.problems import InputError, Problem, raise_errors
 ROOT = "ANNOTATION_DOCUMENT"
 RESAVE = "Open the file in ELAN, mend it there and save it."
 LFS = b"version https://git-lfs"
-# Frames per second of the two other units that the format knows.
-UNITS = {"milliseconds": Fraction(1), "PAL-frames": Fraction(1000, 25), "NTSC-frames": Fraction(1001, 30)}
+# Milliseconds of each unit that the format knows, as a fraction: 25 and 30/1.001 frames per second.
+UNITS = {"milliseconds": (1, 1), "PAL-frames": (40, 1), "NTSC-frames": (1001, 30)}
 INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -167,14 +166,14 @@ class _Reader:
     def _report(self, where: str, found: str, expected: str, cure: str = RESAVE, *, warn: bool = False) -> None:
         self.problems.append(Problem(self.file, where, found, expected, cure, "warning" if warn else "error"))
 
-    def _unit(self, header: Element | None) -> Fraction:
+    def _unit(self, header: Element | None) -> tuple[int, int]:
         unit = None if header is None else header.get("TIME_UNITS")
         if not unit:
             self._report("HEADER", "no TIME_UNITS", "TIME_UNITS", "Its times are taken as milliseconds.", warn=True)
             return UNITS["milliseconds"]
         if unit not in UNITS:
             self._report("HEADER", f"TIME_UNITS '{unit}'", f"one of {', '.join(UNITS)}")
-        return UNITS.get(unit, Fraction(1))
+        return UNITS.get(unit, (1, 1))
 
     def _media(self, header: Element | None) -> Iterator[Medium]:
         for medium in [] if header is None else header.iter("MEDIA_DESCRIPTOR"):
@@ -186,8 +185,9 @@ class _Reader:
                 origin = "0"
             yield Medium(name, int(origin))
 
-    def _time_line(self, root: Element, unit: Fraction) -> TimeLine:
+    def _time_line(self, root: Element, unit: tuple[int, int]) -> TimeLine:
         line = TimeLine()
+        above, below = unit
         for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
             name, text = slot.get("TIME_SLOT_ID", ""), slot.get("TIME_VALUE", "").strip()
             if not name or name in line.times:
@@ -197,7 +197,7 @@ class _Reader:
                 self._report(f"time slot {name}", f"TIME_VALUE '{text}'", "a whole number, not negative")
                 text = ""
             # ELAN marks a slot without a time by leaving the value out or by -1.
-            line.times[name] = None if text in ("", "-1") else int(int(text) * unit + Fraction(1, 2))
+            line.times[name] = None if text in ("", "-1") else (2 * above * int(text) + below) // (2 * below)
         return line
 
     def _tier_heads(self, root: Element) -> list[_TierHead]:
@@ -221,15 +221,17 @@ class _Reader:
     def _depths(self, heads: list[_TierHead]) -> list[int]:
         """How many tiers stand above each tier; a tier that is its own ancestor is reported."""
         parents = {head.name: head.parent for head in heads}
-        depths = []
+        depths: dict[str, int] = {}
         for head in heads:
-            seen = [head.name]
-            while (parent := parents.get(seen[-1], "")) in parents and parent not in seen:
-                seen.append(parent)
-            if parent and parent in seen:
-                self._report(f"tier {head.name}", f"a cycle through the tier '{parent}'", "a parent tier above it")
-            depths.append(len(seen))
-        return depths
+            name, path = head.name, dict[str, None]()
+            while name and name in parents and name not in depths and name not in path:
+                path[name] = None
+                name = parents[name]
+            if name in path:
+                self._report(f"tier {head.name}", f"a cycle through the tier '{name}'", "a parent tier above it")
+            for above, tier in enumerate(reversed(path), start=depths.get(name, 0) + 1):
+                depths[tier] = above
+        return [depths.get(head.name, 0) for head in heads]
 
     def _annotations(self, root: Element, heads: list[_TierHead]) -> Iterator[_Found]:
         entries = _vocabularies(root)

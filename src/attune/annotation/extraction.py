@@ -65,7 +65,10 @@ def find(folder: Path, protocol: Protocol) -> Found:
     codings: list[Coding] = []
     misnamed: list[Coding] = []
     for path in entries:
-        if _is_eaf(path):
+        if not _is_text(path.name):
+            found = f"the name {path.name!a}"
+            problems.append(Problem(str(folder), "", found, "a printable name in UTF-8", RENAME))
+        elif _is_eaf(path):
             coding, valid, wrong = _name(path, protocol)
             (codings if valid else misnamed).append(coding)
             problems += wrong
@@ -189,6 +192,11 @@ def extract(
 
 def _is_eaf(path: Path) -> bool:
     return path.suffix.lower() == ".eaf" and not path.name.startswith(".")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be shown and written; the system allows any bytes in it."""
+    return name.isprintable() and name == name.encode(errors="replace").decode()
 
 
 def _name(path: Path, protocol: Protocol) -> tuple[Coding, bool, list[Problem]]:

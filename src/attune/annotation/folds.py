@@ -5,7 +5,7 @@ looks at. Which fold that is depends on the annotations alone: see :func:`_named
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,57 +98,87 @@ class Stratified:
     """Sessions assigned to folds.
 
     Attributes:
-        spans: columns :data:`spans.STRATIFIED`; touching spans that are equally engaged are one.
         folds: the sessions of each fold, sorted.
+        times: :func:`tally` of these sessions.
         problems: warnings about sessions that were left out and about groups too small for the folds.
     """
 
-    spans: pd.DataFrame
     folds: tuple[tuple[str, ...], ...]
+    times: pd.DataFrame
     scores: tuple[float, ...]
     method: str
     tries: int
     problems: list[Problem]
 
 
-def stratify(filled: pd.DataFrame, recorded: Collection[str], config: FoldConfig, file: str) -> Stratified:
+def tally(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Sum up what folds are balanced by.
+
+    Args:
+        parts: tables with the columns :data:`spans.FILLED`, each with some sessions.
+
+    Returns:
+        session, task, variable, annotated and engaged: milliseconds over all annotators.
+    """
+    sums = []
+    for part in parts:
+        length = part["end_ms"] - part["start_ms"]
+        lengths = part[["session", *CELL]].assign(annotated=length, engaged=length.where(part["value"] != NO, 0))
+        sums.append(lengths.groupby(["session", *CELL], as_index=False).sum())
+    return pd.concat(sums, ignore_index=True)
+
+
+def stratify(times: pd.DataFrame, recorded: Collection[str], config: FoldConfig, file: str) -> Stratified:
     """Assign every session that is annotated and recorded to one fold.
 
     Args:
-        filled: columns :data:`spans.FILLED`, in any order.
+        times: :func:`tally` of all annotated sessions, in any order.
         recorded: sessions with frames.
         config: number of folds, groups and effort.
-        file: name of the table for messages.
+        file: name of the annotations' table for messages.
 
     Raises:
         InputError: there are fewer sessions than folds, or a group names a session that does not exist.
     """
-    annotated = set(filled["session"])
+    annotated = set(times["session"])
     sessions = sorted(annotated & set(recorded))
     raise_errors(_session_problems(sessions, annotated | set(recorded), config, file))
-    filled = filled[filled["session"].isin(sessions)]
-    contributions = contributions_of(filled, sessions, config)
+    times = times[times["session"].isin(sessions)]
+    contributions = contributions_of(times, sessions, config)
     found = fold_search.search(contributions, config.num_folds, config.tries, config.seed)
     split, scores = _named(found.split, contributions, config.num_folds)
     fold_of = dict(zip(sessions, split, strict=True))
-    engaged = filled.assign(engaged=(filled["value"] != NO).astype("int64"), fold=filled["session"].map(fold_of))
     return Stratified(
-        spans.merge(engaged[list(spans.STRATIFIED)], ["session", "annotator", "task", "variable"]),
         tuple(tuple(name for name in sessions if fold_of[name] == fold) for fold in range(config.num_folds)),
+        times,
         scores,
         found.method,
         found.scored,
-        _left_out(annotated, set(recorded), file) + _scarce(filled, sessions, config, file),
+        _left_out(annotated, set(recorded), file) + _scarce(times, sessions, config, file),
     )
 
 
-def contributions_of(filled: pd.DataFrame, sessions: list[str], config: FoldConfig) -> fold_search.Contributions:
+def assign(filled: pd.DataFrame, folds: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Give filled spans their folds; touching spans that are equally engaged become one.
+
+    Args:
+        filled: columns :data:`spans.FILLED`; sessions in no fold are left out.
+        folds: the sessions of each fold.
+
+    Returns:
+        columns :data:`spans.STRATIFIED`.
+    """
+    fold_of = {session: fold for fold, sessions in enumerate(folds) for session in sessions}
+    filled = filled[filled["session"].isin(fold_of)]
+    engaged = filled.assign(
+        engaged=(filled["value"] != NO).astype("int64"), fold=filled["session"].map(fold_of).astype("int64")
+    )
+    return spans.merge(engaged[list(spans.STRATIFIED)], ["session", "annotator", "task", "variable"])
+
+
+def contributions_of(times: pd.DataFrame, sessions: list[str], config: FoldConfig) -> fold_search.Contributions:
     """What every session adds to its fold, cells (task, variable) and groups in alphabetical order."""
-    lengths = filled.assign(
-        annotated=filled["end_ms"] - filled["start_ms"],
-        engaged=(filled["end_ms"] - filled["start_ms"]).where(filled["value"] != NO, 0),
-    )
-    sums = lengths.pivot_table(
+    sums = times.pivot_table(
         index="session", columns=CELL, values=["annotated", "engaged"], aggfunc="sum", fill_value=0, sort=True
     ).reindex(sessions, fill_value=0)
     member = [[int(session in config.groups[group]) for group in sorted(config.groups)] for session in sessions]
@@ -200,14 +230,14 @@ def _left_out(annotated: set[str], recorded: set[str], file: str) -> list[Proble
     ]
 
 
-def _scarce(filled: pd.DataFrame, sessions: list[str], config: FoldConfig, file: str) -> list[Problem]:
+def _scarce(times: pd.DataFrame, sessions: list[str], config: FoldConfig, file: str) -> list[Problem]:
     """Warnings where the penalty for a fold that lacks something cannot vanish."""
 
     def warning(file: str, where: str, count: int, cure: str) -> Problem:
         expected = f"at least {config.num_folds} sessions, one for each fold"
         return Problem(file, where, str(count), expected, cure, severity="warning")
 
-    coded = filled[[*CELL, "session"]].drop_duplicates().groupby(CELL, as_index=False).count()
+    coded = times[[*CELL, "session"]].drop_duplicates().groupby(CELL, as_index=False).count()
     return [
         warning(str(FILE), f"engagement.folds.groups.{group}", count, "Some folds will hold none of the group.")
         for group, members in sorted(config.groups.items())
@@ -221,15 +251,15 @@ def _scarce(filled: pd.DataFrame, sessions: list[str], config: FoldConfig, file:
 
 def statistics(stratified: Stratified, pixels: Mapping[int, PixelValues], config: FoldConfig) -> FoldStatistics:
     """Gather the balance of a split; ``pixels`` holds the pixel values of each fold's own sessions."""
-    table = stratified.spans
-    cells = list(table[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False, name=None))
+    times = stratified.times
+    cells = list(times[CELL].drop_duplicates().sort_values(CELL).itertuples(index=False, name=None))
     folds = [
         Fold(
-            **_part(table[table["fold"] == fold], stratified.folds[fold], cells, config).model_dump(),
+            **_part(times, members, cells, config).model_dump(),
             score=score,
             pixel_values=pixels[fold],
         )
-        for fold, score in enumerate(stratified.scores)
+        for fold, (members, score) in enumerate(zip(stratified.folds, stratified.scores, strict=True))
     ]
     everyone = tuple(sorted(name for names in stratified.folds for name in names))
     return FoldStatistics(
@@ -238,13 +268,14 @@ def statistics(stratified: Stratified, pixels: Mapping[int, PixelValues], config
         score=round(sum(stratified.scores), DIGITS),
         method=stratified.method,
         tries=stratified.tries,
-        all_sessions=_part(table, everyone, cells, config),
+        all_sessions=_part(times, everyone, cells, config),
         folds=tuple(folds),
     )
 
 
-def _part(table: pd.DataFrame, sessions: tuple[str, ...], cells: list[tuple[str, str]], config: FoldConfig) -> Part:
-    shares = engaged_shares(table)
+def _part(times: pd.DataFrame, sessions: tuple[str, ...], cells: list[tuple[str, str]], config: FoldConfig) -> Part:
+    times = times[times["session"].isin(sessions)]
+    shares = engaged_shares(times)
     probability: dict[str, dict[str, float | None]] = {}
     for task, variable in cells:
         share = shares.get((task, variable))
@@ -253,7 +284,7 @@ def _part(table: pd.DataFrame, sessions: tuple[str, ...], cells: list[tuple[str,
     groups = {group: members[group] for group in sorted(config.groups)}
     return Part(
         sessions=sessions,
-        annotated_ms=int((table["end_ms"] - table["start_ms"]).sum()),
+        annotated_ms=int(times["annotated"].sum()),
         empirical_probability=probability,
         groups=groups,
     )

@@ -1,16 +1,28 @@
 """How far the annotators agree: the settings, all tables, and the few numbers to compare between runs."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
 
+from attune import artifacts
 from attune.annotation import reliability_tables, sampling, tallies
 from attune.annotation.bootstrap import Bootstrap
 from attune.annotation.protocol import Protocol
 from attune.annotation.reliability_tables import ALL, Groups
 from attune.params import Params
 from attune.problems import Problem
+
+_GROUP = {"variable": "str", "annotator_1": "str", "annotator_2": "str", "labels": "str", "sessions": "int64"}
+_KAPPA = {"kappa": "float64", "kappa_low": "float64", "kappa_high": "float64"}
+# What the figures and the headline need of the files that `measure` fills.
+COLUMNS = {
+    "agreement": {**_GROUP, "task": "str", "agreement": "float64", **_KAPPA, "ac1": "float64", "alpha": "float64"},
+    "tolerance": {**_GROUP, "tolerance_ms": "int64", **_KAPPA, "mean_span_s": "float64"},
+    "annotators": {"annotator": "str", "letter": "str"},
+}
 
 
 class ReliabilityConfig(Params):
@@ -40,13 +52,13 @@ class ReliabilityConfig(Params):
 
 
 def measure(
-    tasks: pd.DataFrame, filled: pd.DataFrame, protocol: Protocol, config: ReliabilityConfig
+    tasks: pd.DataFrame, filled: Iterable[pd.DataFrame], protocol: Protocol, config: ReliabilityConfig
 ) -> dict[str, pd.DataFrame]:
     """All tables, by the name of their file: agreement, tolerance, events, span_lengths, coverage and annotators.
 
     Args:
         tasks: a table with the columns ``spans.TASKS``.
-        filled: a table with the columns ``spans.FILLED``.
+        filled: tables with the columns ``spans.FILLED``, each with some whole sessions, in the order of their names.
         protocol: the names and their order.
         config: how annotators are compared.
 
@@ -69,6 +81,15 @@ def measure(
         "coverage": reliability_tables.coverage(groups, config.sample_ms),
         "annotators": reliability_tables.annotators(protocol),
     }
+
+
+def read(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables that figures and headline are made from, from the folder of the stage measure_reliability.
+
+    Raises:
+        InputError: a file is missing or lacks a column.
+    """
+    return {name: artifacts.read_table(folder / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
 
 
 def headline(table: pd.DataFrame) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from attune import artifacts
 from attune.annotation.reliability_tables import ALL
 
-COLOURS = "viridis"
+COLOURS = colormaps["viridis"].with_extremes(bad="0.85")  # grey where nothing is defined
 SCALE = Normalize(0, 1)  # fixed, so that two figures can be compared
 MOST_WITH_INTERVALS = 5  # with more annotators a cell has no room for its interval
 
@@ -97,12 +98,11 @@ def _matrix(axes: Axes, rows: pd.DataFrame, annotators: list[str], names: list[s
         text = _number(kappa)
         if size <= MOST_WITH_INTERVALS and not np.isnan(low):
             text += f"\n{_number(low)} to {_number(high)}"
-        colour = "white" if np.isnan(kappa) or kappa < 0.6 else "black"
+        colour = "white" if kappa < 0.6 else "black"
         for y, x in (cells, cells[::-1]):
             values[y, x] = kappa
             axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
-    image = axes.imshow(values, cmap=COLOURS, norm=SCALE)
-    image.cmap.set_bad("0.85")
+    axes.imshow(values, cmap=COLOURS, norm=SCALE)
     axes.set_xticks(range(size), names)
     axes.set_yticks(range(size), names)
     axes.tick_params(length=0)
@@ -110,7 +110,7 @@ def _matrix(axes: Axes, rows: pd.DataFrame, annotators: list[str], names: list[s
 
 
 def _number(value: float) -> str:
-    """Two decimals without the leading zero, as agreement is written in the field; ``–`` if undefined."""
+    """Two decimals without the leading zero, as agreement is written in the field; ``n/a`` if undefined."""
     if np.isnan(value):
-        return "–"
+        return "n/a"
     return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.2f}"

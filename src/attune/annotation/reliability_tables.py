@@ -42,20 +42,14 @@ class Groups:
         """Names along the axis V."""
         return list(self.protocol.variables)
 
-    def names(self, present: npt.NDArray[np.bool_], variables: Sequence[str], others: dict[str, Sequence[Any]]) -> Any:
+    def names(
+        self, present: npt.NDArray[np.bool_], variables: Sequence[str], others: dict[str, Sequence[Any]]
+    ) -> dict[str, Any]:
         """Columns that name the groups which are present, ``(variables, P + 1, ...)``."""
         index = np.nonzero(present)
-        people = np.array(
-            [
-                (ALL, ALL),
-                *(
-                    (self.protocol.annotators[a], self.protocol.annotators[b])
-                    for a, b in pairs_of(self.protocol.annotators)
-                ),
-            ],
-            dtype=object,
-        )
-        columns = {
+        initials = self.protocol.annotators
+        people = np.array([(ALL, ALL), *((initials[a], initials[b]) for a, b in pairs_of(initials))], dtype=object)
+        columns: dict[str, Any] = {
             "variable": np.array(variables, dtype=object)[index[0]],
             "annotator_1": people[index[1], 0],
             "annotator_2": people[index[1], 1],

@@ -5,7 +5,7 @@ those with ``start_ms <= t < end_ms``. Compared is the time that all annotators 
 intersection of their spans of the same task. Label 0 is ``no``, the others follow in the protocol's order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from attune.annotation.agreement import MISSING
 from attune.annotation.protocol import NO, Protocol
+from attune.annotation.spans import FILLED
 from attune.problems import InputError, Problem
 
 Integers = npt.NDArray[np.int64]
@@ -39,18 +40,30 @@ class Session:
     events: dict[str, list[tuple[Integers, Integers]]]
 
 
-def sessions(tasks: pd.DataFrame, filled: pd.DataFrame, protocol: Protocol, sample_ms: int) -> Iterator[Session]:
+def sessions(
+    tasks: pd.DataFrame, parts: Iterable[pd.DataFrame], protocol: Protocol, sample_ms: int
+) -> Iterator[Session]:
     """Sample every session, in the order of their names; one at a time, so that memory stays small.
 
     Args:
-        tasks: a table with the columns ``spans.TASKS``.
-        filled: a table with the columns ``spans.FILLED``.
+        tasks: a table with the columns ``spans.TASKS``: a few rows for each session.
+        parts: tables with the columns ``spans.FILLED``, each with some whole sessions, in the order of their names.
         protocol: the names and their order.
         sample_ms: distance of the samples.
 
     Raises:
         InputError: a table holds a name that the protocol does not know.
     """
+    rest = tasks
+    for filled in parts:
+        due = rest["session"] <= filled["session"].max()
+        yield from _sampled(rest[due], filled, protocol, sample_ms)
+        rest = rest[~due]
+    if len(rest):
+        yield from _sampled(rest, pd.DataFrame(columns=list(FILLED)), protocol, sample_ms)
+
+
+def _sampled(tasks: pd.DataFrame, filled: pd.DataFrame, protocol: Protocol, sample_ms: int) -> Iterator[Session]:
     tasks, filled = _encoded(tasks, filled, protocol)
     spans = {name: rows.drop(columns="session").to_numpy(np.int64) for name, rows in filled.groupby("session")}
     nothing = np.empty((0, len(filled.columns) - 1), dtype=np.int64)

@@ -17,7 +17,10 @@ CARRY_SHARE = 0.1  # share of spans at the end of a task that are coded beyond i
 SLIVER_MS = 200  # nobody codes less than this at the border of a task
 
 
-def code(session: Session, style: Style, rng: np.random.Generator) -> dict[str, list[Span]]:
+Coding = dict[str, list[Span]]
+
+
+def code(session: Session, style: Style, rng: np.random.Generator) -> Coding:
     """Code one session.
 
     Returns:

@@ -34,16 +34,16 @@ PARTICIPATING: Chain = {
 # Mean dwell in seconds, by play activity: each invites looking and moving to a different degree.
 DWELL: tuple[Mapping[str, Mapping[str, float]], ...] = (
     {
-        "attending": {NO: 5.6, "attending": 4.6, "excited": 3.6},
-        "participating": {NO: 6.4, "self": 4.4, "joint": 4.6},
+        "attending": {NO: 6.7, "attending": 5.5, "excited": 4.3},
+        "participating": {NO: 7.7, "self": 5.3, "joint": 5.5},
     },
     {
-        "attending": {NO: 6.4, "attending": 4.2, "excited": 3.6},
-        "participating": {NO: 5.8, "self": 4.2, "joint": 5.4},
+        "attending": {NO: 7.7, "attending": 5.0, "excited": 4.3},
+        "participating": {NO: 7.0, "self": 5.0, "joint": 6.5},
     },
     {
-        "attending": {NO: 6.0, "attending": 4.2, "excited": 4.0},
-        "participating": {NO: 5.6, "self": 4.8, "joint": 5.0},
+        "attending": {NO: 7.2, "attending": 5.0, "excited": 4.8},
+        "participating": {NO: 6.7, "self": 5.8, "joint": 6.0},
     },
 )
 CHAINS: Mapping[str, Chain] = {"attending": ATTENDING, "participating": PARTICIPATING}

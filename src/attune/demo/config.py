@@ -28,8 +28,8 @@ class Style(Params):
 
 
 STYLES = (
-    Style(lag_ms=300, lag_jitter_ms=120, min_span_ms=500, missed=0.02, excited_threshold=0.25),
-    Style(lag_ms=350, lag_jitter_ms=130, min_span_ms=600, missed=0.03, excited_threshold=0.30),
+    Style(lag_ms=300, lag_jitter_ms=120, min_span_ms=500, missed=0.04, excited_threshold=0.25),
+    Style(lag_ms=350, lag_jitter_ms=130, min_span_ms=600, missed=0.05, excited_threshold=0.30),
     Style(lag_ms=700, lag_jitter_ms=250, min_span_ms=1000, missed=0.10, excited_threshold=0.65),
 )
 

@@ -22,7 +22,7 @@ class Head:
 
     def __init__(self, skin: Colour, hair: Colour, tuft: float) -> None:
         self._skin, self._hair, self._tuft = skin, hair, tuft
-        self._maps = [_face(skin, hair, happy) for happy in (False, True)]
+        self._maps = [np.tile(_face(skin, hair, happy), (1, 2, 1)) for happy in (False, True)]
         rx, ry = RADIUS
         x, y = np.meshgrid((np.arange(2 * rx + 1) - rx) / rx, (np.arange(2 * ry + 1) - ry) / ry)
         radius = np.sqrt(x**2 + y**2)
@@ -40,7 +40,9 @@ class Head:
         column, line = round(x), round(y)
         self._edge(canvas, column, line, yaw_deg, front=False)
         rx, ry = RADIUS
-        lookup = (self._longitude + np.float32(_WIDE + (180 - yaw_deg) * 2)) % _WIDE
+        # The map stands twice side by side, so that half a turn from any of these columns stays inside it.
+        middle = _WIDE / 4 + (_WIDE / 4 - 2 * yaw_deg) % _WIDE
+        lookup = self._longitude + np.float32(middle)
         ball = cv2.remap(self._maps[happy], lookup, self._row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         patch = canvas.picture[line - ry : line + ry + 1, column - rx : column + rx + 1]
         below = cv2.multiply(patch, self._around, scale=1 / 255)

@@ -16,7 +16,7 @@ from attune.demo.behaviour import FRAME_MS, FRAME_RATE, Session, Span
 TURN_FRAMES = 10  # a turn of the head, a start or an end of a movement takes 0.4 s
 TO_PARTNER_DEG = (8.0, 38.0)
 AWAY_DEG = (-172.0, -128.0)
-REACH = (46.0, 56.0)  # a hand's whole stroke
+REACH = (50.0, 58.0)  # stroke of a playing hand
 TEMPO_HZ = (0.9, 1.6)
 BOUNCE = (5.0, 9.0)  # least height, and what full intensity adds
 SHAKE = 4  # the camera never moves further
@@ -31,9 +31,10 @@ class Motion:
     Attributes:
         task: index of the task whose toys lie on the table.
         yaw_deg: direction of the infant's head.
-        hands: lift of the infant's left and right hand in [0, 1], (T, 2).
+        ready: how far the infant's hands have left their rest for their playing position, 0 to 1.
+        hands: stroke of the infant's left and right hand in [0, 1], (T, 2).
         partner_hands: the same for the partner's hands, (T, 2).
-        reach: full lift in pixels.
+        reach: full stroke in pixels.
         bounce: upward shift of the infant's body and head.
         excited: whether the infant's mouth is open.
         shake: shift of the camera in whole pixels, (T, 2), x and y.
@@ -44,6 +45,7 @@ class Motion:
 
     task: NDArray[np.int64]
     yaw_deg: Curve
+    ready: Curve
     hands: Curve
     partner_hands: Curve
     reach: Curve
@@ -62,12 +64,13 @@ def animate(session: Session, rng: np.random.Generator) -> Motion:
     starts = np.array([task.start_ms // FRAME_MS for task in session.tasks[1:]], int)
     ends = np.array([task.end_ms // FRAME_MS for task in session.tasks[:-1]], int)
     task = np.searchsorted((starts + ends) // 2, np.arange(frames), side="right")
-    hands, partner, reach = _play(play, task, rng)
+    ready, hands, partner, reach = _play(play, task, rng)
     excitement = _curve(gaze, [BOUNCE[0] + BOUNCE[1] * s.intensity if s.value == "excited" else 0.0 for s in gaze])
     rhythm = np.abs(np.sin(_phase(frames, (0.9, 1.2), rng)))
     return Motion(
         task=task,
         yaw_deg=_turns(gaze, rng) + _wander(frames, 4.0, 1.0, rng),
+        ready=ready,
         hands=hands,
         partner_hands=partner,
         reach=reach,
@@ -100,18 +103,18 @@ def _turns(gaze: Sequence[Span], rng: np.random.Generator) -> Curve:
     return _smooth(_curve(gaze, angles))
 
 
-def _play(play: Sequence[Span], task: NDArray[np.int64], rng: np.random.Generator) -> tuple[Curve, Curve, Curve]:
+def _play(play: Sequence[Span], task: NDArray[np.int64], rng: np.random.Generator) -> tuple[Curve, ...]:
     frames = len(task)
     moving = _smooth(_curve(play, [float(span.value != NO) for span in play]))
     joint = _smooth(_curve(play, [float(span.value == "joint") for span in play]))
-    # The partner often moves on while the infant rests or plays alone: only the infant's own hands tell.
-    alone = _smooth(_curve(play, [float(rng.random() < 0.6) for _ in play])) * (1 - joint)
+    # The partner often moves on a little while the infant rests or plays alone: only the infant's own hands tell.
+    alone = _smooth(_curve(play, [0.5 * (rng.random() < 0.5) for _ in play])) * (1 - joint)
     reach = _smooth(_curve(play, [rng.uniform(*REACH) for _ in play]))
     apart = np.where(rng.random(int(task.max()) + 1) < 0.5, np.pi, 0.4)[task]  # hands in turn or together, by task
     phase, own = _phase(frames, TEMPO_HZ, rng), _phase(frames, TEMPO_HZ, rng)
     both, theirs = (np.stack([angle, angle + apart], axis=1) for angle in (phase, own))
     hands = moving[:, None] * _swing(both)
-    return hands, joint[:, None] * _swing(both) + alone[:, None] * _swing(theirs), reach
+    return moving, hands, joint[:, None] * _swing(both) + alone[:, None] * _swing(theirs), reach
 
 
 def _swing(phase: Curve) -> Curve:
@@ -133,18 +136,18 @@ def _wander(frames: int, deviation: float, seconds: float, rng: np.random.Genera
 
 
 def _light(frames: int, rng: np.random.Generator) -> Curve:
-    gain = rng.uniform(0.82, 1.08) + _wander(frames, 0.03, 6.0, rng)
-    return np.stack([gain, rng.uniform(-6, 6) + _wander(frames, 1.0, 6.0, rng)], axis=1)
+    gain = rng.uniform(0.9, 1.06) + _wander(frames, 0.03, 6.0, rng)
+    return np.stack([gain, rng.uniform(-4, 4) + _wander(frames, 1.0, 6.0, rng)], axis=1)
 
 
 def _passers(frames: int, rng: np.random.Generator) -> Curve:
     """An adult walks through the background from time to time, whatever the infant does."""
     place = np.full(frames, np.nan)
-    now = round(rng.uniform(0, 12) * FRAME_RATE)
+    now = round(rng.uniform(0, 20) * FRAME_RATE)
     while now < frames:
         path = np.linspace(-60, 450, round(rng.uniform(4, 9) * FRAME_RATE))[:: rng.choice([-1, 1])][: frames - now]
         place[now : now + len(path)] = path
-        now += len(path) + round(rng.uniform(3, 15) * FRAME_RATE)
+        now += len(path) + round(rng.uniform(8, 25) * FRAME_RATE)
     return place
 
 

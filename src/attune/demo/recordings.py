@@ -1,12 +1,14 @@
 """Record the demo: plan the sessions, code them, render them, and write down the truth."""
 
 import datetime
+import errno
 import multiprocessing
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -51,7 +53,7 @@ def record(
     config: DemoConfig,
     protocol: Protocol,
     workers: int | None = None,
-    finished: Callable[[str], object] = str,
+    finished: Callable[[str], object] | None = None,
 ) -> None:
     """Write ``out/engagement``, ``out/video`` and ``out/truth``, each whole or not at all.
 
@@ -71,13 +73,14 @@ def record(
     with ExitStack() as stack:
         engagement, videos, known = (stack.enter_context(artifacts.replacing_folder(out / name)) for name in FOLDERS)
         (known / "masks").mkdir()
-        sessions = {item.name: _simulate(item, config, protocol) for item in plans}
+        sessions = {item.name: behave(item, config, protocol) for item in plans}
         for item in plans:
-            _write_codings(engagement, item, sessions[item.name], config, protocol)
+            write_codings(engagement, item, code(item, sessions[item.name], config, protocol), config.seed, protocol)
         _write_truth(known, plans, sessions, config, protocol)
         workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
         for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
-            finished(name)
+            if finished:
+                finished(name)
 
 
 def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
@@ -86,7 +89,7 @@ def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
     Raises:
         InputError: a variable or value is missing, or a session's name does not match.
     """
-    cure = "Put the demo's own protocol back, or leave the demo out: `dvc repro` alone records your own data."
+    cure = "Put the demo's own protocol back, or leave the demo out: `dvc repro` alone builds your own recordings."
     problems = []
     for variable, chain in CHAINS.items():
         values = protocol.variables[variable].values if variable in protocol.variables else ()
@@ -130,35 +133,51 @@ def _name(index: int) -> str:
     return f"fp{index + 1:02d}"
 
 
-def _styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
+def styles(config: DemoConfig, protocol: Protocol) -> dict[str, Style]:
+    """The style of each annotator; with more annotators than styles they are shared in turn."""
     return {name: config.styles[index % len(config.styles)] for index, name in enumerate(protocol.annotators)}
 
 
-def _simulate(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
+def behave(item: Plan, config: DemoConfig, protocol: Protocol) -> Session:
+    """The truth about one planned session."""
     return simulate(config, protocol.tasks, np.random.default_rng([config.seed, 0, item.index]))
 
 
-def _write_codings(folder: Path, item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> None:
-    styles = _styles(config, protocol)
-    for coder in item.coders:
-        rng = np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)])
-        date = item.date.strftime(protocol.date_format)
+def code(item: Plan, session: Session, config: DemoConfig, protocol: Protocol) -> dict[str, annotators.Coding]:
+    """What each of a session's annotators codes."""
+    chosen = styles(config, protocol)
+    return {
+        coder: annotators.code(
+            session,
+            chosen[coder],
+            np.random.default_rng([config.seed, 1, item.index, protocol.annotators.index(coder)]),
+        )
+        for coder in item.coders
+    }
+
+
+def write_codings(
+    folder: Path, item: Plan, codings: dict[str, annotators.Coding], seed: int, protocol: Protocol
+) -> None:
+    """Write one session's ELAN files, with the slips that people make."""
+    date = item.date.strftime(protocol.date_format)
+    for coder, coded in codings.items():
         name = protocol.file_name.format(session=item.name, annotator=coder, date=date)
-        coded = annotators.code(session, styles[coder], rng)
-        elan.write(folder / f"{name}.eaf", coded, f"../video/{item.name}.mp4", protocol, rng)
+        slips = np.random.default_rng([seed, 2, item.index, protocol.annotators.index(coder)])
+        elan.write(folder / f"{name}.eaf", coded, f"../video/{item.name}.mp4", protocol, slips)
 
 
 def _write_truth(
     folder: Path, plans: list[Plan], sessions: dict[str, Session], config: DemoConfig, protocol: Protocol
 ) -> None:
-    styles = _styles(config, protocol)
+    chosen = styles(config, protocol)
     rows = [(item.name, item.experimenter, " ".join(item.coders), item.date.isoformat()) for item in plans]
     table = pd.DataFrame(rows, columns=["session", "experimenter", "annotators", "date"])
     artifacts.write_table(folder / "sessions.csv", table)
     artifacts.write_table(folder / "behaviour.csv", truth.tabulate_behaviour(sessions))
     artifacts.write_table(folder / "tasks.csv", truth.tabulate_tasks(sessions))
-    artifacts.write_json(folder / "styles.json", {name: style.model_dump() for name, style in styles.items()})
-    expected = implied.expect_agreement(config, protocol, styles, [item.coders for item in plans])
+    artifacts.write_json(folder / "styles.json", {name: style.model_dump() for name, style in chosen.items()})
+    expected = implied.expect_agreement(config, protocol, chosen, [item.coders for item in plans])
     artifacts.write_json(folder / "agreement.json", expected)
 
 
@@ -178,6 +197,8 @@ def _render_all(
         try:
             for job in as_completed(jobs):
                 yield job.result()
+        except BrokenProcessPool:
+            raise OSError(errno.ENOMEM, "a rendering process died; is there enough memory?") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -196,8 +217,8 @@ def _start_worker() -> None:
 
 
 def _render(item: Plan, session: Session, seed: int, videos: Path, masks: Path) -> str:
-    movement = motion.animate(session, np.random.default_rng([seed, 2, item.index]))
-    rng = np.random.default_rng([seed, 3, item.index])
+    movement = motion.animate(session, np.random.default_rng([seed, 3, item.index]))
+    rng = np.random.default_rng([seed, 4, item.index])
     stage = scene.Scene(scene.draw_look(item.experimenter - 1, rng), movement, rng)
     count = len(movement.task)
     packed: list[Image] = []

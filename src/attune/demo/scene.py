@@ -20,25 +20,24 @@ EVIDENCE_REGION: Final = (95, 45, 290, 243)  # left, top, right, bottom
 _MARGIN = SHAKE
 _HEAD_AT = (196, 114)
 _TABLE_AT = 208
-_HANDS_AT = ((146, 222), (246, 222))
-_PARTNER_HANDS_AT = ((302, 218), (334, 234))
-_STROKES = ((0.0, -1.0), (0.25, -0.95), (0.12, -1.0))  # a hand's stroke, inwards and down, per task
+_RESTING_AT = ((173, 226), (219, 226))
+_PLAYING_AT = ((138, 204), (254, 204))
+_PARTNER_HANDS_AT = ((312, 218), (344, 234))
+_STROKES = ((0.0, -1.0), (0.12, -0.97), (0.05, -1.0))  # a hand's stroke, inwards and down, per task
 _OUTLINE: Colour = (60, 55, 60)
 
 SKINS: tuple[Colour, ...] = ((180, 205, 245), (160, 188, 232), (130, 165, 212), (95, 130, 180), (70, 98, 145))
 HAIRS: tuple[Colour, ...] = ((30, 30, 34), (28, 42, 66), (40, 60, 96), (34, 52, 120), (52, 84, 118))
 CLOTHES: tuple[Colour, ...] = (
-    (190, 120, 60),
-    (80, 150, 90),
-    (70, 80, 205),
-    (60, 170, 225),
-    (170, 100, 160),
-    (150, 160, 70),
-    (120, 120, 130),
-    (100, 190, 190),
+    (180, 120, 70),
+    (90, 150, 90),
+    (85, 90, 185),
+    (160, 105, 150),
+    (145, 155, 80),
+    (125, 125, 135),
 )
-WALLS: tuple[Colour, ...] = ((205, 215, 222), (215, 205, 195), (195, 215, 205), (205, 200, 225), (225, 220, 210))
-TABLES: tuple[Colour, ...] = ((120, 165, 205), (95, 130, 170), (175, 190, 205))
+WALLS: tuple[Colour, ...] = ((207, 213, 220), (215, 210, 203), (203, 214, 208), (209, 207, 218))
+TABLES: tuple[Colour, ...] = ((125, 165, 200), (110, 145, 180), (150, 175, 198))
 # The experimenters: skin, hair, clothes.
 EXPERIMENTERS: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((165, 190, 235), (36, 44, 70), (150, 90, 70)),
@@ -87,10 +86,10 @@ def draw_look(experimenter: int, rng: np.random.Generator) -> Look:
     )
 
 
-def _lifted(rest: tuple[int, int], task: int, lift: float, inward: int) -> tuple[float, float]:
-    """Where a hand is that has left its rest by ``lift`` pixels."""
+def _lifted(start: tuple[float, float], task: int, lift: float, inward: int) -> tuple[float, float]:
+    """Where a hand is whose stroke from ``start`` has come to ``lift`` pixels."""
     across, down = _STROKES[task]
-    return rest[0] + inward * across * lift, rest[1] + down * lift
+    return start[0] + inward * across * lift, start[1] + down * lift
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -104,9 +103,10 @@ class Scene:
     def __init__(self, look: Look, motion: Motion, rng: np.random.Generator) -> None:
         self._look, self._motion = look, motion
         self._room = _room(look, rng)
-        self._furnished = [Canvas(self._room.copy()) for _ in _STROKES]
-        for task, canvas in enumerate(self._furnished):
-            self._furnish(canvas, task)
+        self._furnished = [self._room.copy() for _ in _STROKES]
+        for task, picture in enumerate(self._furnished):
+            self._furnish(Canvas(picture), task)
+        self._buffer = self._room.copy()  # painted over by every frame; new memory for each would take longer
         self._head = Head(look.skin, look.hair, look.tuft)
         noise = rng.normal(0, look.grain, (4, HEIGHT, WIDTH))
         self._noise = np.clip(np.rint(noise), -127, 127).astype(np.int8)
@@ -120,10 +120,11 @@ class Scene:
         """
         motion = self._motion
         task, rise = int(motion.task[frame]) % len(_STROKES), float(motion.bounce[frame])
+        canvas = Canvas(self._buffer)
         if np.isnan(motion.adult[frame]):
-            canvas = Canvas(self._furnished[task].picture.copy())
+            np.copyto(self._buffer, self._furnished[task])
         else:  # the adult passes behind all that is furnished
-            canvas = Canvas(self._room.copy())
+            np.copyto(self._buffer, self._room)
             self._passer(canvas, float(motion.adult[frame]))
             self._furnish(canvas, task)
         self._torso(canvas, rise)
@@ -204,30 +205,33 @@ class Scene:
             canvas.ellipse(x, y, 13, 11, skin)
 
     def _hands(self, canvas: Canvas, frame: int, task: int) -> None:
-        reach, rise = float(self._motion.reach[frame]), float(self._motion.bounce[frame])
+        motion = self._motion
+        reach, rise, ready = (float(curve[frame]) for curve in (motion.reach, motion.bounce, motion.ready))
         for side, outward in ((0, -1), (1, 1)):
-            hand = _lifted(_HANDS_AT[side], task, reach * float(self._motion.hands[frame, side]), -outward)
+            (x, y), (there_x, there_y) = _RESTING_AT[side], _PLAYING_AT[side]
+            start = (x + ready * (there_x - x), y + ready * (there_y - y))
+            hand = _lifted(start, task, reach * float(motion.hands[frame, side]), -outward)
             shoulder = (_HEAD_AT[0] + outward * 32, _HEAD_AT[1] + 64 - rise)
-            elbow = (_HEAD_AT[0] + outward * 58, max(198.0, hand[1] + 14) - 0.3 * rise)
+            elbow = (_HEAD_AT[0] + outward * (52 + 8 * ready), max(200.0, hand[1] + 14) - 0.3 * rise)
             sleeve = _shade(self._look.clothes, 0.88)
             canvas.line(shoulder, elbow, 21, sleeve)
             canvas.line(elbow, hand, 18, sleeve)
             self._toy(canvas, task, *hand, -outward, HANDS)
-            canvas.ellipse(*hand, 14, 13, _shade(self._look.skin, 0.8), evidence=HANDS)
-            canvas.ellipse(hand[0], hand[1] - 1, 12, 11, self._look.skin)
+            canvas.ellipse(*hand, 15, 14, _shade(self._look.skin, 0.8), evidence=HANDS)
+            canvas.ellipse(hand[0], hand[1] - 1, 13, 12, self._look.skin)
 
     def _toy(self, canvas: Canvas, task: int, x: float, y: float, inward: int, evidence: int | None) -> None:
         """What a hand holds: a toy person, an egg or a drumstick."""
         if task == 0:
-            canvas.ellipse(x, y - 12, 9, 12, (60, 190, 230), evidence=evidence)
-            canvas.ellipse(x, y - 25, 8, 8, (170, 200, 240), evidence=evidence)
-            canvas.ellipse(x, y - 29, 8, 5, (50, 60, 160), evidence=evidence)
+            canvas.ellipse(x, y - 14, 14, 17, (30, 190, 250), evidence=evidence)
+            canvas.ellipse(x, y - 34, 12, 12, (170, 200, 240), evidence=evidence)
+            canvas.ellipse(x, y - 40, 13, 8, (40, 50, 190), evidence=evidence)
         elif task == 1:
-            canvas.ellipse(x + inward * 5, y - 12, 10, 13, (200, 120, 230), angle=20 * inward, evidence=evidence)
-            canvas.ellipse(x + inward * 3, y - 16, 3, 4, (235, 200, 245))
+            canvas.ellipse(x + inward * 5, y - 15, 13, 17, (190, 90, 235), angle=20 * inward, evidence=evidence)
+            canvas.ellipse(x + inward * 2, y - 21, 4, 5, (235, 200, 245))
         else:
-            canvas.line((x, y), (x + inward * 30, y + 4), 5, (90, 150, 200), evidence=evidence)
-            canvas.ellipse(x + inward * 30, y + 4, 5, 5, (90, 150, 200), evidence=evidence)
+            canvas.line((x, y), (x + inward * 33, y - 6), 6, (90, 150, 200), evidence=evidence)
+            canvas.ellipse(x + inward * 33, y - 6, 9, 9, (50, 60, 210), evidence=evidence)
 
     def _occluder(self, canvas: Canvas, x: float) -> None:
         colour = _shade(EXPERIMENTERS[1 - self._look.experimenter][2], 0.6)

@@ -40,6 +40,7 @@ def encode(path: Path, frames: Iterable[Image], count: int, seed: int) -> None:
         pass  # ffmpeg has given up; its message follows
     except BaseException:
         process.kill()
+        process.communicate()
         raise
     _, message = process.communicate()
     if process.returncode:
@@ -60,7 +61,7 @@ def _graph(path: Path, duration_s: float, seed: int) -> ffmpeg.nodes.OutputStrea
         str(path),
         vcodec="libx264",
         preset="ultrafast",
-        crf=27,
+        crf=28,
         pix_fmt="yuv420p",
         acodec="aac",
         audio_bitrate="32k",

@@ -4,6 +4,7 @@ A session is named by its video's file name without the extension. Times start a
 (:mod:`attune.video.probe`); frames follow the exact rational rate (:mod:`attune.video.store`).
 """
 
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,11 +85,11 @@ def find_videos(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         elif not str(path).isprintable() or not _is_utf8(path):
             name = ascii(path.name)
             problems.append(Problem(str(folder), "", f"the name {name}", "a printable name in UTF-8", "Rename it."))
-        elif path.stem in videos:
-            found = f"{videos[path.stem].name} of the same session"
+        elif (session := unicodedata.normalize("NFC", path.stem)) in videos:  # as the annotations name it
+            found = f"{videos[session].name} of the same session"
             problems.append(Problem(str(path), "", found, "one video per session", "Move one of them away."))
         else:
-            videos[path.stem] = path
+            videos[session] = path
     if wrong := [problem for problem in problems if problem.severity == "error"]:
         raise InputError(wrong)
     if not videos:

@@ -14,11 +14,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Lock
 
 from attune import artifacts
 from attune.problems import InputError, Problem
@@ -68,10 +70,10 @@ def process(
         InputError: some videos cannot be used; all others were processed all the same.
         OSError: the disk is full or cannot be written.
     """
-    cpus = _cpus()
-    workers = min(workers or cpus, len(videos))
+    processors = cpus()
+    workers = min(workers or processors, len(videos))
     runner = Runner()
-    job = _Job(work, config, max(1, cpus // workers), runner)
+    job = _Job(work, config, max(1, processors // workers), runner)
     largest_first = sorted(videos, key=lambda session: (-_size(videos[session]), session))
     with ThreadPoolExecutor(workers) as pool:
         futures: dict[Future[Piece], str] = {}
@@ -88,7 +90,22 @@ def process(
             raise
     if problems := [p for f in futures if isinstance(e := f.exception(), InputError) for p in e.problems]:
         raise InputError(problems)
-    return dict(sorted((session, future.result()) for future, session in futures.items()))
+    return _name_twins(videos, {session: future.result() for future, session in futures.items()})
+
+
+def _name_twins(videos: dict[str, Path], pieces: dict[str, Piece]) -> dict[str, Piece]:
+    """Sort the pieces by session and add a warning to each whose source equals that of a session before it."""
+    first: dict[Path, str] = {}
+    named: dict[str, Piece] = {}
+    for session, piece in sorted(pieces.items()):
+        twin = first.setdefault(piece.video, session)
+        if twin != session:
+            found = f"the same content as {videos[twin].name}"
+            cure = "It was processed all the same; check which session it is."
+            warning = Problem(str(videos[session]), "", found, "a video of its own for every session", cure, "warning")
+            piece = replace(piece, warnings=[*piece.warnings, warning])
+        named[session] = piece
+    return named
 
 
 def write_outputs(pieces: dict[str, Piece], videos: Path, frames: Path, work: Path) -> None:
@@ -116,12 +133,12 @@ def check_apart(source: Path, outputs: list[Path]) -> None:
             raise InputError(Problem(str(folder), "", f"the sources in {source}", expected, "Choose another folder."))
 
 
-@dataclass(frozen=True)
 class _Job:
-    work: Path
-    config: VideoConfig
-    threads: int
-    runner: Runner
+    """What is equal for all sources of a run; turns one source into its piece."""
+
+    def __init__(self, work: Path, config: VideoConfig, threads: int, runner: Runner) -> None:
+        self.work, self.config, self.threads, self.runner = work, config, threads, runner
+        self._locks: dict[str, Lock] = defaultdict(Lock)
 
     def run(self, source: Path) -> Piece:
         try:
@@ -129,8 +146,9 @@ class _Job:
         except OSError:  # missing, a folder, not allowed: the probe finds the words
             probe(source)
             raise
-        if not (folder / "report.json").is_file():
-            self._build(source, folder)
+        with self._locks[folder.name]:  # two sources may be equal
+            if not _finished(folder):
+                self._build(source, folder)
         report = artifacts.read_json(folder / "report.json")
         warnings = [_damage(source, report["damage"], "warning")] if report["damage"] else []
         return Piece(folder / "video.mp4", folder / "frames.npy", report["frames"], warnings)
@@ -154,7 +172,18 @@ class _Job:
             _check_run(source, outcome)
             count = _decode(video, frames, size, self.runner)
             damage = check_result(source, info, outcome, count, self.config.frame_rate)
-            artifacts.write_json(building / "report.json", {"frames": count, "damage": damage})
+            # not by artifacts: the folder is renamed as a whole, and flushing would wait for the frames
+            (building / "report.json").write_text(json.dumps({"frames": count, "damage": damage}), encoding="utf-8")
+
+
+def _finished(folder: Path) -> bool:
+    """Whether a piece is there and whole, also after a loss of power."""
+    try:
+        report = artifacts.read_json(folder / "report.json")
+        frames = store.open_frames(folder / "frames.npy")
+    except InputError:
+        return False
+    return len(frames) == report["frames"] and (folder / "video.mp4").is_file()
 
 
 def tolerance_ms(info: VideoInfo) -> Fraction:
@@ -235,5 +264,6 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _cpus() -> int:
+def cpus() -> int:
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

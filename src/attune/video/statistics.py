@@ -4,6 +4,7 @@ They come from histograms, which are whole numbers: the result depends neither o
 a file is divided into chunks.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class PixelStatistics:
 
 
 def find_stores(folder: Path) -> dict[str, Path]:
-    """The frame stores of a folder by session, sorted.
+    """The frame stores of a folder by session (in Unicode form NFC, as annotations name them), sorted.
 
     Raises:
         InputError: there is no such folder.
@@ -41,7 +42,7 @@ def find_stores(folder: Path) -> dict[str, Path]:
         raise InputError(
             Problem(str(folder), "", "no such folder", "a folder of frame stores", "Run the stage process_videos.")
         )
-    return {path.stem: path for path in sorted(folder.glob("*.npy"))}
+    return {unicodedata.normalize("NFC", path.stem): path for path in sorted(folder.glob("*.npy"))}
 
 
 def pixel_histograms(paths: Iterable[Path]) -> dict[Path, npt.NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from attune.video.probe import FORMATS, PROTOCOLS, VideoInfo
 # Near-lossless to the eye; slower presets take longer and save nothing at this size and rate.
 PRESET = "veryfast"
 QUALITY = 18
-_SCALER = "accurate_rnd+full_chroma_int+bitexact"
+_SCALER = "bicubic+accurate_rnd+bitexact"
 _DAMAGE = ("corrupt decoded frame", "Error submitting packet to decoder", "Decoding error")
 
 
@@ -130,7 +130,7 @@ def transcode_command(
     height, width = size
     filters = (
         f"fps=fps={rate.numerator}/{rate.denominator}:round=up:start_time=0,"
-        f"scale={width}:{height}:flags=bicubic+{_SCALER}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p"
+        f"scale={width}:{height}:flags={_SCALER}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p"
     )
     late = {"itsoffset": f"{round(info.late_start * 1_000_000)}us"} if info.late_start else {}
     stream = builder.input(
@@ -164,7 +164,7 @@ def decode_command(video: Path) -> list[str]:
 
     stream = builder.input(f"file:{video}", threads=1).output(
         "pipe:1",
-        vf=f"scale=in_color_matrix=bt601:in_range=tv:out_range=pc:flags=bicubic+{_SCALER},format=rgb24",
+        vf=f"scale=in_color_matrix=bt601:in_range=tv:out_range=pc:flags={_SCALER},format=rgb24",
         fps_mode="passthrough",
         format="rawvideo",
     )

@@ -1,0 +1,73 @@
+"""Intervals over sessions: their arithmetic, and that they cover the truth where intervals over samples do not."""
+
+import numpy as np
+import pytest
+
+from attune.annotation import agreement
+from attune.annotation.bootstrap import Bootstrap
+
+
+def test_draws_are_sessions_with_replacement() -> None:
+    draws = Bootstrap.over(7, 200, 0.95, seed=1)
+    assert draws.weights.shape == (201, 7)
+    np.testing.assert_array_equal(draws.weights[0], np.ones(7))
+    np.testing.assert_array_equal(draws.weights.sum(axis=1), np.full(201, 7))
+    assert draws.weights[1:].max() > 1
+
+
+def test_same_seed_same_draws() -> None:
+    one, other = (Bootstrap.over(5, 100, 0.9, seed=3).weights for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert (Bootstrap.over(5, 100, 0.9, seed=4).weights != one).any()
+
+
+def test_interval_is_the_percentile_interval_of_the_defined_draws() -> None:
+    draws = Bootstrap.over(3, 100, 0.9, seed=0)
+    values = np.stack([np.arange(101.0), np.r_[50, np.full(50, np.nan), np.arange(50.0)], np.full(101, np.nan)], axis=1)
+    low, high = draws.interval(values)
+    np.testing.assert_allclose(
+        low, [*np.quantile(np.arange(1, 101.0), [0.05]), np.quantile(np.arange(50), 0.05), np.nan]
+    )
+    np.testing.assert_allclose(high, [np.quantile(np.arange(1, 101.0), 0.95), np.quantile(np.arange(50), 0.95), np.nan])
+
+
+def test_no_sessions_give_no_interval() -> None:
+    draws = Bootstrap.over(0, 100, 0.95, seed=0)
+    kappa = agreement.kappa(draws.sums(np.zeros((0, 4, 2, 2))))
+    assert np.isnan(kappa).all()
+    assert np.isnan(draws.interval(kappa)[0]).all()
+
+
+def _records(rng: np.random.Generator, studies: int, sessions: int, samples: int) -> np.ndarray:
+    """Agreement tables ``(studies, sessions, 2, 2)`` of two raters sampled every 100 ms, whose true kappa is 0.7.
+
+    Behaviour comes in spans of 5 s on average, engaged half of the time; so do the lapses of the second rater, who then
+    says the opposite. The share of lapses is 0.15 on average and differs between sessions.
+    """
+    share = rng.beta(1.5, 8.5, (studies, sessions))
+    engaged = rng.random((studies, sessions)) < 0.5
+    lapsing = rng.random((studies, sessions)) < share
+    tables = np.zeros((studies, sessions, 2, 2))
+    study, session = np.ogrid[:studies, :sessions]
+    for _ in range(samples):
+        tables[study, session, engaged.astype(int), (engaged ^ lapsing).astype(int)] += 1
+        moment = rng.random((2, studies, sessions))
+        engaged = np.where(moment[0] < 0.02, rng.random((studies, sessions)) < 0.5, engaged)
+        lapsing = np.where(moment[1] < 0.02, rng.random((studies, sessions)) < share, lapsing)
+    return tables
+
+
+def test_intervals_cover_the_truth_over_sessions_and_not_over_samples() -> None:
+    rng = np.random.default_rng(2022)
+    truth, studies, sessions, draws = 1 - 2 * 0.15, 500, 24, 500
+    covered = {"samples": 0, "sessions": 0}
+    for study, tables in enumerate(_records(rng, studies, sessions, samples=900)):
+        bootstrap = Bootstrap.over(sessions, draws, 0.95, seed=study)
+        low, high = bootstrap.interval(agreement.kappa(bootstrap.sums(tables)))
+        covered["sessions"] += bool(low <= truth <= high)
+        whole = tables.sum(axis=0)
+        redrawn = rng.multinomial(int(whole.sum()), whole.ravel() / whole.sum(), size=draws).reshape(-1, 2, 2)
+        low, high = np.quantile(agreement.kappa(redrawn.astype(float)), [0.025, 0.975])
+        covered["samples"] += bool(low <= truth <= high)
+    assert covered["samples"] / studies < 0.30
+    assert covered["sessions"] / studies == pytest.approx(0.94, abs=0.04)
