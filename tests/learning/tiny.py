@@ -42,16 +42,15 @@ class Lab:
         return {fold: SESSIONS[2 * fold : 2 * fold + 2] for fold in range(NUM_FOLDS)}
 
 
+def lab_of(folder: Path) -> Lab:
+    """The lab in a folder."""
+    names = ("task_spans.csv", "stratified.csv", "fold_statistics.json", "frames", "baked")
+    return Lab(folder, *(folder / name for name in names))
+
+
 def make(folder: Path, *, seed: int = 0) -> Lab:
     """Write the whole lab into a folder."""
-    lab = Lab(
-        folder,
-        folder / "task_spans.csv",
-        folder / "stratified.csv",
-        folder / "fold_statistics.json",
-        folder / "frames",
-        folder / "baked",
-    )
+    lab = lab_of(folder)
     rng = np.random.default_rng(seed)
     lab.frames.mkdir(parents=True)
     tasks, labels = [], []
@@ -65,7 +64,7 @@ def make(folder: Path, *, seed: int = 0) -> Lab:
     artifacts.write_table(lab.tasks, pd.DataFrame(tasks, columns=list(spans.TASKS)))
     artifacts.write_table(lab.stratified, stratified)
     artifacts.write_json(lab.statistics, _statistics(stratified, lab))
-    _bake(lab)
+    bake(lab)
     return lab
 
 
@@ -105,7 +104,8 @@ def _statistics(stratified: pd.DataFrame, lab: Lab) -> dict[str, object]:
     }
 
 
-def _bake(lab: Lab) -> None:
+def bake(lab: Lab) -> None:
+    """Bake the lab's features."""
     config, clip_config = baking.BakeConfig.model_validate(BAKE), clips.ClipConfig.model_validate(CLIPS)
     encoder_config = encoders.EncoderConfig.model_validate(ENCODER)
     fold_of = {name: fold for fold, names in lab.sessions.items() for name in names}
