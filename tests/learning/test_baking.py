@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch import nn
 
-from attune.learning import baked, baking
+from attune.learning import baked, baking, threads
 from attune.learning.encoder_base import Encoder, Form
 from attune.learning.encoders import FrameEncoder
 from attune.learning.pieces import Look, PieceStore, fingerprint
 from attune.learning.pixels import PixelConfig, normalisation
 from attune.learning.pooling import Moments
-from attune.learning.prefetch import prefetched
+from attune.learning.threads import in_order
 from attune.problems import InputError
 from attune.video import clips, transforms
 from attune.video.clips import ClipConfig
@@ -125,9 +125,13 @@ def bake(bakery: baking.Bakery, lab: Lab, out: Path) -> int:
     """Bake and return the number of frames that had to be encoded."""
     done: list[int] = []
     bakery.store.make(bakery.store.missing(bakery.pieces), done.append)
-    baking.pack(bakery, lab.stratified, CLIPS, {"name": "tiny"}, out)
+    baking.pack(bakery, lab.stratified, CLIPS, {"name": "tiny"}, out, TEST_FOLD)
     bakery.store.remove_others(bakery.pieces)
     return sum(done)
+
+
+def place(out: Path, task: str, fold: int, augmentation: str) -> Path:
+    return baked.path_of(out / ("test" if fold == TEST_FOLD else "training"), task, fold, augmentation)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -144,9 +148,12 @@ def baked_folder(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pyt
 
 def test_files_are_those_of_task_fold_and_augmentation(baked_folder: Any) -> None:
     expected = {
-        f"{task}/{fold}/{name}" for task in ("people", "eggs") for fold in (0, 1) for name in baked.AUGMENTATIONS
+        f"training/{task}/{fold}/{name}"
+        for task in ("people", "eggs")
+        for fold in (0, 1)
+        for name in baked.AUGMENTATIONS
     }
-    expected |= {f"{task}/2/test" for task in ("people", "eggs")}
+    expected |= {f"test/{task}/2/test" for task in ("people", "eggs")}
     assert set(content(baked_folder[1])) == {f"{name}.safetensors" for name in expected}
 
 
@@ -154,7 +161,7 @@ def test_features_equal_those_of_each_clip_alone(baked_folder: Any, lab: Lab) ->
     encoder, out = baked_folder
     reader = clips.ClipReader(lab.frames, RATE, 6)
     for task, fold, name in (("people", 0, "test"), ("eggs", 0, "plain"), ("eggs", 1, "train"), ("people", 2, "test")):
-        found = baked.load(baked.path_of(out, task, fold, name))
+        found = baked.load(place(out, task, fold, name))
         for row in range(len(found)):
             session, start = found.sessions[found.session[row]], int(found.start_ms[row])
             pixels = reader.read(session, start)[None]
@@ -171,7 +178,7 @@ def test_features_equal_those_of_each_clip_alone(baked_folder: Any, lab: Lab) ->
 
 
 def test_labels_session_start_and_epoch_are_the_clips_own(baked_folder: Any, lab: Lab) -> None:
-    found = baked.load(baked.path_of(baked_folder[1], "eggs", 0, "plain"))
+    found = baked.load(place(baked_folder[1], "eggs", 0, "plain"))
     sampled = pd.concat(
         [clips.sample(lab.tasks, CLIPS, seed=BAKE.seed, epoch=epoch).assign(epoch=epoch) for epoch in range(3)]
     )
@@ -251,7 +258,7 @@ def test_a_video_that_ends_a_little_early_shows_its_last_frame_on(lab: Lab, tmp_
         np.save(short.frames / f"{session}.npy", np.load(lab.frames / f"{session}.npy")[:-4])
     close = BAKE.model_copy(update={"test_clips": 60})  # so that the last one is close to the end
     bake(bakery_of(short, frame_encoder(), tmp_path / "work", close), short, tmp_path / "out")
-    found = baked.load(baked.path_of(tmp_path / "out", "eggs", 0, "test"))
+    found = baked.load(place(tmp_path / "out", "eggs", 0, "test"))
     last = int(np.flatnonzero(found.session == 0)[-1])
     pixels = clips.ClipReader(short.frames, RATE, 6).read("s1", int(found.start_ms[last]))
     assert (pixels[-1] == pixels[-2]).all()
@@ -280,9 +287,9 @@ def test_no_clip_at_all_is_refused(lab: Lab, tmp_path: Path) -> None:
 def test_a_task_without_clips_in_a_fold_gives_an_empty_file(lab: Lab, tmp_path: Path) -> None:
     tasks = lab.tasks[(lab.tasks["task"] != "eggs") | (lab.tasks["session"] != "s2")]
     bake(bakery_of(replace(lab, tasks=tasks), frame_encoder(), tmp_path / "work"), lab, tmp_path / "out")
-    empty = baked.load(baked.path_of(tmp_path / "out", "eggs", 1, "train"))
+    empty = baked.load(place(tmp_path / "out", "eggs", 1, "train"))
     assert (len(empty), empty.features.shape, empty.labels.shape) == (0, (0, 15), (0, 2, 2))
-    joined = baked.join([empty, baked.load(baked.path_of(tmp_path / "out", "eggs", 0, "train"))])
+    joined = baked.join([empty, baked.load(place(tmp_path / "out", "eggs", 0, "train"))])
     assert joined.sessions == ("s1", "s4")
 
 
@@ -304,7 +311,7 @@ def test_too_little_graphics_memory_names_the_cure(lab: Lab, tmp_path: Path, mon
 
 
 def test_joining_folds_keeps_sessions_apart(baked_folder: Any) -> None:
-    parts = [baked.load(baked.path_of(baked_folder[1], "people", fold, "plain")) for fold in (1, 0)]
+    parts = [baked.load(place(baked_folder[1], "people", fold, "plain")) for fold in (1, 0)]
     joined = baked.join(parts)
     assert joined.sessions == ("s1", "s2", "s4")
     assert [joined.sessions[index] for index in joined.session] == ["s2"] * 9 + ["s1"] * 9 + ["s4"] * 9
@@ -315,7 +322,7 @@ def test_joining_folds_keeps_sessions_apart(baked_folder: Any) -> None:
 @pytest.mark.parametrize(("damage", "words"), [("missing", "no such file"), ("cut", "stage bake"), ("other", "format")])
 def test_a_damaged_file_is_refused(damage: str, words: str, baked_folder: Any, tmp_path: Path) -> None:
     path = tmp_path / "test.safetensors"
-    whole = baked.path_of(baked_folder[1], "people", 0, "test").read_bytes()
+    whole = place(baked_folder[1], "people", 0, "test").read_bytes()
     if damage != "missing":
         path.write_bytes(whole[:-9] if damage == "cut" else whole.replace(b"samples 1", b"samples 9"))
     with pytest.raises(InputError, match=words):
@@ -323,7 +330,7 @@ def test_a_damaged_file_is_refused(damage: str, words: str, baked_folder: Any, t
 
 
 def test_blocks_that_do_not_make_up_the_features_are_refused(baked_folder: Any, tmp_path: Path) -> None:
-    found = baked.load(baked.path_of(baked_folder[1], "people", 0, "test"))
+    found = baked.load(place(baked_folder[1], "people", 0, "test"))
     for blocks in ([found.features[:-1]], [found.features[:, 1:]], [found.features.astype(float)]):
         with pytest.raises(ValueError, match="expected"):
             baked.write(tmp_path / "x.safetensors", found, blocks)
@@ -335,21 +342,38 @@ def test_a_fingerprint_knows_weights_and_form() -> None:
     assert len({fingerprint(encoder) for encoder in (frame_encoder(), frame_encoder(1), clip_encoder())}) == 3
 
 
-def test_prefetching_keeps_the_order_and_raises_in_its_place() -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_results_come_in_order_and_errors_in_their_place(count: int) -> None:
     def half(number: int) -> int:
-        time.sleep(0.001 * (number % 3))
+        time.sleep(0.002 * (number % 3))
         if number == 7:
             raise ValueError("seven")
         return number // 2
 
-    assert list(prefetched(half, range(7))) == [(number, number // 2) for number in range(7)]
+    assert list(in_order(half, range(7), count)) == [(number, number // 2) for number in range(7)]
     seen = []
     with pytest.raises(ValueError, match="seven"):
-        for item, _ in prefetched(half, range(20)):
+        for item, _ in in_order(half, range(20), count):
             seen.append(item)
     assert seen == list(range(7))
-    threads = torch.get_num_threads()
-    assert threads == 1  # set at the top: the worker's own setting must not reach this thread
+
+
+def test_workers_have_one_core_each_and_leave_the_others_as_they_were() -> None:
+    torch.set_num_threads(3)
+    try:
+        assert [result for _, result in in_order(lambda _: torch.get_num_threads(), range(4), 2)] == [1] * 4
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_features_do_not_depend_on_the_number_of_cores(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in (1, 5):
+        monkeypatch.setattr(threads, "workers", lambda count=count: count)
+        bake(bakery_of(lab, clip_encoder(), tmp_path / f"work{count}"), lab, tmp_path / f"out{count}")
+    assert content(tmp_path / "out1") == content(tmp_path / "out5")
 
 
 def test_normalisation_by_folds_leaves_the_test_fold_out() -> None:
@@ -376,7 +400,7 @@ bakery = t.bakery_of(lab, t.clip_encoder(), Path(sys.argv[2]))
 missing = bakery.store.missing(bakery.pieces)
 print(len(missing), flush=True)
 bakery.store.make(missing, lambda _: time.sleep(float(sys.argv[4])))
-t.baking.pack(bakery, lab.stratified, t.CLIPS, {"name": "tiny"}, Path(sys.argv[3]))
+t.baking.pack(bakery, lab.stratified, t.CLIPS, {"name": "tiny"}, Path(sys.argv[3]), t.TEST_FOLD)
 """
 
 

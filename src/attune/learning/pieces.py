@@ -25,8 +25,8 @@ import numpy.typing as npt
 import torch
 
 from attune import artifacts
+from attune.learning import threads
 from attune.learning.encoders import Encoder, FrameEncoder
-from attune.learning.prefetch import prefetched
 from attune.problems import InputError, Problem
 from attune.video import draws, reading, recipes, store, transforms
 
@@ -94,6 +94,7 @@ class _Batch:
     start: int
     stop: int
     last: bool
+    frames: int
 
 
 class PieceStore:
@@ -112,11 +113,13 @@ class PieceStore:
         self, encoder: Encoder, frames: Path, rate: Fraction, look: Look, work: Path, batch_frames: int
     ) -> None:
         self.encoder = encoder
+        self._device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+        if self._device.type == "cpu":  # measured: 1.5 times as fast with EfficientNet-Lite0, 1.2 with mc3_18
+            encoder.to(memory_format=torch.channels_last if encoder.per_frame else torch.channels_last_3d)
         self.look = look
         self.work = work
         self.batch_frames = batch_frames
         self.reader = reading.ClipReader(frames, rate, look.num_frames)
-        self._device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
         self._stores: dict[str, tuple[str, int]] = {}
 
     def path(self, piece: Piece) -> Path:
@@ -140,7 +143,7 @@ class PieceStore:
         return [piece for piece in pieces if not self.path(piece).is_file()]
 
     def make(self, pieces: list[Piece], on_frames: Callable[[int], object] = lambda count: None) -> None:
-        """Encode pieces; batches are read and transformed while the encoder works on the ones before.
+        """Encode pieces, several batches at a time.
 
         Args:
             pieces: what to encode.
@@ -150,9 +153,9 @@ class PieceStore:
             InputError: frames are missing, the features are no numbers, or the graphics memory is too small.
         """
         done: list[Features] = []
-        for batch, pixels in prefetched(self._prepare, self._batches(pieces)):
-            done.append(self._encode(batch.piece, pixels))
-            on_frames((batch.stop - batch.start) * (1 if isinstance(batch.piece, FrameSpan) else self.look.num_frames))
+        for batch, features in self._results(self._batches(pieces)):
+            done.append(features)
+            on_frames(batch.frames)
             if batch.last:
                 with artifacts.replacing(self.path(batch.piece)) as temporary, temporary.open("wb") as file:
                     np.save(file, np.concatenate(done), allow_pickle=False)
@@ -184,14 +187,25 @@ class PieceStore:
             if path not in used:
                 artifacts.remove(path)
 
+    def _results(self, batches: Iterator[_Batch]) -> Iterator[tuple[_Batch, Features]]:
+        if self._device.type == "cpu":
+            yield from threads.in_order(
+                lambda batch: self._encode(batch, self._prepare(batch)), batches, threads.workers()
+            )
+        else:  # the graphics processor takes one batch after the other, and never waits for the next
+            for batch, pixels in threads.in_order(self._prepare, batches, threads.workers()):
+                yield batch, self._encode(batch, pixels)
+
     def _batches(self, pieces: list[Piece]) -> Iterator[_Batch]:
         for piece in pieces:
             if isinstance(piece, FrameSpan):
-                total, size = piece.count, self.batch_frames
+                total, each = piece.count, 1
             else:
-                total, size = len(piece.start_ms), max(1, self.batch_frames // self.look.num_frames)
+                total, each = len(piece.start_ms), self.look.num_frames
+            size = max(1, self.batch_frames // each)
             for start in range(0, total, size):
-                yield _Batch(piece, start, min(start + size, total), start + size >= total)
+                stop = min(start + size, total)
+                yield _Batch(piece, start, stop, stop == total, (stop - start) * each)
 
     def _prepare(self, batch: _Batch) -> torch.Tensor:
         """Normalised pixels: (n, C, S, S) of frames, (B, C, T, S, S) of clips."""
@@ -211,7 +225,8 @@ class PieceStore:
         normal = transforms.normalise(shown, look.mean, look.std)
         return normal[0].transpose(0, 1).contiguous() if isinstance(piece, FrameSpan) else normal
 
-    def _encode(self, piece: Piece, pixels: torch.Tensor) -> Features:
+    def _encode(self, batch: _Batch, pixels: torch.Tensor) -> Features:
+        piece = batch.piece
         try:
             with torch.inference_mode():
                 if isinstance(piece, FrameSpan) and isinstance(self.encoder, FrameEncoder):
