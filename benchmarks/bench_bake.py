@@ -20,7 +20,7 @@ from attune.video.recipes import Augmentation
 RATE = Fraction(25, 8)
 NUM_FRAMES = 15
 ROUNDS = 4
-BATCH_FRAMES = 30
+BATCH_FRAMES = 16  # of the demo's bake; the forward pass gets as many
 ENCODERS = {
     "EfficientNet-Lite0, demo scale": EncoderConfig(name="timm/tf_efficientnet_lite0", weights="none", input_size=112),
     "mc3_18, published scale": EncoderConfig(name="mc3_18", weights="none", input_size=112),
@@ -56,7 +56,7 @@ def compare(encoder: Encoder, frames: Path, count: int, augmented: bool) -> tupl
     else:
         start_ms = np.array([int(index * NUM_FRAMES * 1000 / RATE) + 1 for index in range(count)], dtype=np.int64)
         piece = ClipChunk("session", start_ms, draws.combine(np.arange(count)) if augmented else None, NUM_FRAMES)
-    clips = torch.randn(BATCH_FRAMES // NUM_FRAMES, 3, NUM_FRAMES, encoder.input_size, encoder.input_size)
+    clips = torch.randn(max(1, BATCH_FRAMES // NUM_FRAMES), 3, NUM_FRAMES, encoder.input_size, encoder.input_size)
 
     def forward() -> None:
         with torch.inference_mode():

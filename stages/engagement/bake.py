@@ -36,7 +36,7 @@ def main(source: Path, tasks: Path, statistics: Path, frames: Path, out: Path, w
         store.make(missing, bar.update)
     settings = {"encoder": encoder_config, "clips": clip_config, "pixels": pixel_config, "bake": config}
     told = {name: value.model_dump(mode="json") for name, value in settings.items()}
-    baking.pack(bakery, stratified, clip_config, told, out)
+    baking.pack(bakery, stratified, clip_config, told, out, split.test_fold)
     store.remove_others(bakery.pieces)
 
 

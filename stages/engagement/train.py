@@ -59,7 +59,7 @@ def main(
     workshop = finetuning.Workshop(forms, corpus, config.finetuning)
     sessions = [*split.learned, *split.judged]
     with tqdm(total=workshop.source.frames_of(sessions), desc=f"{name} frames", unit="frame", disable=None) as bar:
-        workshop.prepare(sessions, work / "activations", bar.update)
+        workshop.prepare(sessions, work.parent / "activations", bar.update)
     told = final_training.told(course, settings, config, split)
     key = finetune_inputs.key_of_training(
         corpus, sessions, [workshop.configuration.model_dump(mode="json"), told, head.told()]
@@ -68,7 +68,7 @@ def main(
     fitted = _finetune(workshop, head, settings, config, split, checkpoint, work / name / "live")
     console.warn(fitted.problems)
 
-    predicted = final_training.test(workshop, split.tested, config.finetuning, work / "activations")
+    predicted = final_training.test(workshop, split.tested, config.finetuning, work.parent / "activations")
     scores = {
         "task": task,
         "variable": variable,

@@ -31,7 +31,7 @@ from attune.video import clips, files, recipes
 from tests.learning import tiny
 
 ROOT = Path(__file__).parents[2]
-DATA = ("stratified.csv", "task_spans.csv", "fold_statistics.json", "frames", "baked", "head_search")
+DATA = ("stratified.csv", "task_spans.csv", "fold_statistics.json", "frames", "baked/training", "head_search")
 FORMS = ("augmentation", "encoder", "pixels", "clips", "video")
 
 
@@ -94,7 +94,7 @@ def runner_of(folder, work):
         {"play-looking": inputs.corpus("play", "looking")},
         {"play-looking": inputs.winner("play-looking")},
         load(folder, "head_search", HeadSearchConfig),
-        folder / "baked",
+        folder / "baked" / "training",
         inputs.folds,
         work,
     )
@@ -142,7 +142,9 @@ def test_every_parameter_that_counts_is_in_the_hash(lab, copy, change):
     assert not set(plan_of(lab)["hash"]) & set(plan_of(copy)["hash"])
 
 
-@pytest.mark.parametrize("what", ["frames/s01.npy", "baked/play/0/test.safetensors", "stratified.csv", "winner"])
+@pytest.mark.parametrize(
+    "what", ["frames/s01.npy", "baked/training/play/0/test.safetensors", "stratified.csv", "winner"]
+)
 def test_all_data_that_counts_is_in_the_hash(lab, copy, what):
     if what == "winner":
         path = copy / "head_search" / "play-looking" / "winner.json"
@@ -392,7 +394,7 @@ def test_the_test_fold_is_never_read(lab, finished, copy, run_stage):
     tested = tiny.lab_of(copy).sessions[tiny.NUM_FOLDS - 1]
     for session in tested:
         (copy / "frames" / f"{session}.npy").unlink()
-    shutil.rmtree(copy / "baked" / "play" / str(tiny.NUM_FOLDS - 1))
+    shutil.rmtree(copy / "baked" / "test")
     done = run_stage("engagement/plan_finetune_search", *DATA, "plan.csv", cwd=copy)
     assert done.returncode == 0, done.stderr
     assert finetune_search.read_plan(copy / "plan.csv").to_numpy().tolist() == table.to_numpy().tolist()

@@ -146,6 +146,15 @@ def test_frozen_parts_and_statistics_stand_still():
     assert torch.equal(thawed.second[1].running_mean, start.second[1].running_mean)
 
 
+def test_every_module_is_put_back_into_its_own_mode():
+    net = Net()
+    net.second.eval()
+    before = [module.training for module in net.modules()]
+    run(net)
+    assert [module.training for module in net.modules()] == before
+    assert len(set(before)) == 2
+
+
 def test_a_part_thaws_at_its_epoch():
     weights = []
     net = Net()

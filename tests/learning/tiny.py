@@ -10,7 +10,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from attune import artifacts
-from attune.annotation import chance, spans
+from attune.annotation import spans
 from attune.learning import baking, encoders
 from attune.learning.pieces import Look, PieceStore
 from attune.video import clips, recipes, store
@@ -44,7 +44,7 @@ class Lab:
 
 def lab_of(folder: Path) -> Lab:
     """The lab in a folder."""
-    names = ("task_spans.csv", "stratified.csv", "fold_statistics.json", "frames", "baked")
+    names = ("task_spans.csv", "stratified.csv", "fold_statistics.json", "frames", "baked/training")
     return Lab(folder, *(folder / name for name in names))
 
 
@@ -87,7 +87,7 @@ def _statistics(stratified: pd.DataFrame, lab: Lab) -> dict[str, object]:
         return {
             "sessions": sessions,
             "annotated_ms": 1,
-            "empirical_probability": {"play": {"looking": chance.engaged_shares(rows)["play", "looking"]}},
+            "empirical_probability": {"play": {"looking": float(rows["engaged"].mean())}},
             "groups": {},
         }
 
@@ -117,7 +117,9 @@ def bake(lab: Lab) -> None:
     bakery = baking.Bakery(samples, tasks, store_of, config.seed)
     store_of.make(store_of.missing(bakery.pieces), lambda _: None)
     stratified = spans.read(lab.stratified, spans.STRATIFIED)
-    baking.pack(bakery, stratified, clip_config, encoder_config.model_dump(mode="json"), lab.baked)
+    baking.pack(
+        bakery, stratified, clip_config, encoder_config.model_dump(mode="json"), lab.baked.parent, NUM_FOLDS - 1
+    )
 
 
 def write_params(folder: Path, **changes: object) -> None:

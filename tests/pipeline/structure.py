@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ SOURCE = ROOT / "src"
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a pipeline file, with `matrix` stages counted once."""
+    """One stage of a pipeline file, with `matrix` stages counted once; it may run several scripts."""
 
     name: str
     pipeline: Path
-    script: Path
+    scripts: tuple[Path, ...]
     params: frozenset[str]
     deps: frozenset[str]
 
@@ -36,13 +37,14 @@ def stages() -> list[Stage]:
     for pipeline in pipelines():
         for name, body in read_yaml(pipeline)["stages"].items():
             body = body.get("do", body)
-            script = re.search(r"stages/\S+\.py", body["cmd"])
-            assert script, f"{name} runs no stage script"
+            commands = [body["cmd"]] if isinstance(body["cmd"], str) else body["cmd"]
+            scripts = [script for command in commands for script in re.findall(r"stages/\S+\.py", command)]
+            assert scripts, f"{name} runs no stage script"
             found.append(
                 Stage(
                     name=name,
                     pipeline=pipeline,
-                    script=ROOT / script.group(),
+                    scripts=tuple(ROOT / script for script in scripts),
                     params=frozenset(body.get("params", [])),
                     deps=frozenset(body["deps"]),
                 )
@@ -50,20 +52,22 @@ def stages() -> list[Stage]:
     return found
 
 
-def loaded_sections(script: Path) -> set[str]:
-    """The literal sections of every `params.load(...)` call in a script."""
+def loaded_sections(scripts: Iterable[Path]) -> set[str]:
+    """The literal sections of every `params.load(...)` call in some scripts."""
     sections = set()
-    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+    for script, node in ((file, node) for file in scripts for node in ast.walk(ast.parse(file.read_text("utf-8")))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"params.load", "load"}:
             argument = node.args[0]
+            if isinstance(argument, ast.JoinedStr):  # a section chosen by the user: all of its parent may be read
+                argument = argument.values[0]
             assert isinstance(argument, ast.Constant), f"{script}: params.load needs a literal section"
-            sections.add(str(argument.value))
+            sections.add(str(argument.value).rstrip("."))
     return sections
 
 
-def local_modules(script: Path) -> set[str]:
-    """Paths of the script and of every module of this project it imports, directly or not."""
-    todo, seen = [script], set()
+def local_modules(scripts: Iterable[Path]) -> set[str]:
+    """Paths of the scripts and of every module of this project they import, directly or not."""
+    todo, seen = list(scripts), set()
     while todo:
         file = todo.pop()
         if file in seen:

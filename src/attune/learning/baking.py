@@ -34,14 +34,15 @@ class BakeConfig(Params):
         test_clips: fixed clips per task of a session.
         plain_epochs: epochs of clips that are drawn, but not augmented.
         train_epochs: epochs of clips that are drawn and augmented.
-        batch_frames: frames that are encoded at a time.
+        batch_frames: frames that are encoded at a time; on a processor few are faster than many, because their
+            activations stay in memory that is used again, a graphics processor wants hundreds.
         seed: of the draws.
     """
 
     test_clips: int = Field(ge=1, le=10_000)
     plain_epochs: int = Field(ge=0, le=10_000)
     train_epochs: int = Field(ge=0, le=10_000)
-    batch_frames: int = Field(default=64, ge=1, le=100_000)
+    batch_frames: int = Field(default=16, ge=1, le=100_000)
     seed: int = Field(default=0, ge=0)
 
 
@@ -183,15 +184,19 @@ def pack(
     clip_config: ClipConfig,
     config: Mapping[str, Any],
     out: Path,
+    test_fold: int,
 ) -> None:
-    """Write the packed files from pieces that are all there.
+    """Write the packed files from pieces that are all there, into ``training`` and ``test``.
+
+    The test fold lies apart, so that what learns can depend on the other folder alone.
 
     Args:
         bakery: the clips and their pieces.
         stratified: columns ``spans.STRATIFIED``.
         clip_config: length of the clips.
         config: how the features came about, for the files' metadata.
-        out: folder of the files; what it held before is replaced.
+        out: folder of both; what it held before is replaced.
+        test_fold: number of the test fold.
     """
     variables, annotators = (sorted(set(stratified[name])) for name in ("variable", "annotator"))
     folds = stratified.groupby("session")["fold"].first()
@@ -212,4 +217,5 @@ def pack(
                     annotators=tuple(annotators),
                     config=dict(config),
                 )
-                write(path_of(folder, task, int(fold), name), baked, bakery.features(name, rows))
+                side = folder / ("test" if fold == test_fold else "training")
+                write(path_of(side, task, int(fold), name), baked, bakery.features(name, rows))

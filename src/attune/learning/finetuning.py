@@ -90,7 +90,7 @@ class Workshop:
 
     def __init__(self, forms: Forms, corpus: Corpus, config: TrainingConfig) -> None:
         encoder = encoders.build(forms.encoder)
-        self.network = Network(encoder, torch.nn.Linear(encoder.feature_size, 2)).to(device())
+        self.network = Network(encoder, torch.nn.Linear(encoder.feature_size, 2)).eval().to(device())
         if config.channels_last:
             # torch knows the format of frames and that of clips as two constants
             last = torch.channels_last if encoder.per_frame else torch.channels_last_3d

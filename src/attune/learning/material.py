@@ -92,7 +92,7 @@ class Source:
             kind = {"size": self.size} | self.configuration.model_dump(mode="json", include={"view", "mean", "std"})
             folder = work / activations.key_of(cut, kind)
             self._cache = Activations(folder, self.corpus.frames, self.corpus.rate, self.corpus.num_frames)
-            self.network = FramesNetwork(self._whole, cut)
+            self.network = FramesNetwork(self._whole, cut).eval()
         self._cache.prepare(stretches, lambda pixels: activations.run_up_to(cut, self._frames(pixels)), on_frames)
 
     def training(self, clips: Labelled, *, seed: int, epoch: int) -> Examples:

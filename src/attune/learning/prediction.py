@@ -25,7 +25,7 @@ PREDICTION = {"start_ms": "int64", "end_ms": "int64", "probability": "float64"}
 ENGAGED = "engaged"
 THRESHOLD = 0.5
 DIGITS = 6
-BATCH_FRAMES = 64
+BATCH_FRAMES = 16
 
 
 def clip_starts(duration_ms: int, configuration: Configuration, step_ms: int, video: str) -> Integers:

@@ -224,13 +224,14 @@ def reproducible() -> Iterator[None]:
 
 @contextmanager
 def in_evaluation(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode for a while."""
-    before = network.training
+    """Put a network into evaluation mode for a while, and each of its modules back into its own afterwards."""
+    before = {module: module.training for module in network.modules()}
     network.eval()
     try:
         yield
     finally:
-        network.train(before)
+        for module, training in before.items():
+            module.training = training
 
 
 def _index(part: int, parts: list[nn.Module]) -> int:
