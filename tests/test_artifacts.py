@@ -11,7 +11,9 @@ COLUMNS = {"session": "str", "start_ms": "int64", "share": "float64"}
 
 
 def test_a_table_survives_writing_and_reading(tmp_path: Path) -> None:
-    table = pd.DataFrame({"session": ["no", "NA", "ä,b"], "start_ms": [0, -5, 2**53 - 1], "share": [0.1, 1e-300, float("nan")]})
+    table = pd.DataFrame(
+        {"session": ["no", "NA", "ä,b"], "start_ms": [0, -5, 2**53 - 1], "share": [0.1, 1e-300, float("nan")]}
+    )
     artifacts.write_table(tmp_path / "t.csv", table)
     read = artifacts.read_table(tmp_path / "t.csv", COLUMNS)
     pd.testing.assert_frame_equal(read, table.astype({"session": object}))

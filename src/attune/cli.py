@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from attune import cli_learning, console, params
-from attune.problems import Problem, errors
+from attune.problems import InputError, Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -50,6 +50,20 @@ def validate(
 
 app.command()(cli_learning.predict)
 app.command()(cli_learning.queue)
+
+
+@app.command()
+def scale(
+    name: Annotated[str, typer.Argument(help="demo or published.")],
+    parameters: Annotated[Path, typer.Option("--params", help="The file to change.")] = params.FILE,
+) -> None:
+    """Write the demo's scale or the published study's into params.yaml; `git diff params.yaml` shows the change."""
+    from attune import scales  # imported here so that the other commands start fast
+
+    if name not in scales.NAMES:
+        raise InputError(Problem("attune scale", "", name, " or ".join(scales.NAMES), "Name one of them."))
+    changed = scales.switch(name, parameters)
+    print(f"{parameters} has the {name} scale now; {len(changed)} value(s) changed.")
 
 
 def _print_table(problems: list[Problem]) -> None:
