@@ -18,9 +18,7 @@ TABLE = Path(__file__).with_name("scales.yaml")
 def values(name: str) -> dict[str, str]:
     """Full key of every parameter that belongs to a scale, and its value there as it is written in YAML."""
     text = TABLE.read_text(encoding="utf-8")
-    root = YAML(pure=True).compose(text)
-    assert isinstance(root, MappingNode)  # our own file
-    chosen = {key.value: _find(choice, [name]) for key, choice in root.value}
+    chosen = {key.value: _find(choice, [name]) for key, choice in YAML(pure=True).compose(text).value}
     return {key: _text(text, node) for key, node in chosen.items() if node is not None}
 
 
