@@ -131,10 +131,6 @@ def bake(bakery: baking.Bakery, lab: Lab, out: Path) -> int:
 
 
 def place(out: Path, task: str, fold: int, augmentation: str) -> Path:
-    return path_of(out / ("test" if fold == TEST_FOLD else "training"), task, fold, augmentation)
-
-
-def path_of(out: Path, task: str, fold: int, augmentation: str) -> Path:
     return baked.path_of(out / ("test" if fold == TEST_FOLD else "training"), task, fold, augmentation)
 
 
