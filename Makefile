@@ -13,7 +13,7 @@ repro: $(INSTALLED)
 	@$(BIN)/attune where
 
 test: lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

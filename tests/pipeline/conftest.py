@@ -14,13 +14,30 @@ from ruamel.yaml import YAML
 
 from tests.pipeline.structure import ROOT
 
+COURSE = {"epochs": 2, "clips_per_session": 2, "window": 1, "patience": 2}
 TINY: dict[str, Any] = {
     "demo.sessions": 6,
-    "demo.task_seconds": [6, 8],
+    "demo.task_seconds": [14, 18],
     "demo.pause_seconds": [1, 2],
+    "demo.simulated_sessions": 40,
+    "engagement.protocol.tasks": ["people"],
+    "engagement.protocol.task_corrections": {"peple": "people"},
+    "engagement.folds.num_folds": 3,
     "engagement.folds.tries": 2000,
     "engagement.folds.groups": {"experimenter_2": ["fp03", "fp06"]},
     "engagement.reliability.bootstrap": 200,
+    "engagement.encoder.input_size": 64,
+    "engagement.bake.plain_epochs": 2,
+    "engagement.bake.test_clips": 4,
+    "engagement.head_search.settings": 3,
+    "engagement.head_search.repetitions": 1,
+    "engagement.head_search.epochs": 3,
+    "engagement.finetune_search.settings": 1,
+    "engagement.train.head_epochs": 3,
+    "engagement.train.head_window": 1,
+    "engagement.train.bootstrap.draws": 50,
+    **{f"engagement.finetune_search.training.{name}": value for name, value in COURSE.items()},
+    **{f"engagement.train.finetuning.{name}": value for name, value in COURSE.items()},
 }
 
 

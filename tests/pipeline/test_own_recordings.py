@@ -35,6 +35,8 @@ def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     spans = (project.folder / "data/processed/engagement/filled_annotation_spans.csv").read_text(encoding="utf-8")
     assert "S-01,björn,warm-up,gaze,partner" in spans
     assert "touch" in (project.folder / "metrics/engagement/chance.json").read_text(encoding="utf-8")
+    models = {path.stem for path in (project.folder / "models/engagement").iterdir()}
+    assert models == {"warm-up-gaze", "warm-up-touch", "blocks-gaze", "blocks-touch"}
     assert project.run("git", "status", "--porcelain", "data").stdout.split() == ["A", "data/raw.dvc"]
 
 
@@ -52,6 +54,7 @@ def apply(project: Project, settings: dict[str, Any]) -> None:
             "engagement.raw": settings["raw"],
             "engagement.protocol": settings["protocol"],
             "engagement.folds.groups": settings["folds"]["groups"],
+            "engagement.finetune_search.targets": settings["finetune_search"]["targets"],
         }
     )
 
@@ -62,7 +65,7 @@ def record_lab(raw: Path) -> None:
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     for number, session in enumerate(SESSIONS):
         size = ["320x180", "192x144"][number % 2]
-        source = f"testsrc2=size={size}:rate=30:duration=16"
+        source = f"testsrc2=size={size}:rate=30:duration=27"
         command = [
             ffmpeg,
             "-v",
@@ -86,10 +89,10 @@ def elan_file(session: str, lag: int, number: int) -> pympi.Elan.Eaf:
     file.add_linked_file(f"../video/{session}.mp4", mimetype="video/mp4")
     for tier in ("activity", "gaze", "touch", "comments"):
         file.add_tier(tier)
-    file.add_annotation("activity", 500 + lag, 7500, "warmup")
-    file.add_annotation("activity", 8500, 15500, "blocks")
-    file.add_annotation("gaze", 1000 + lag, 4000 + 100 * number, "partner")
-    file.add_annotation("gaze", 9000, 12000 + lag, " Both ")
-    file.add_annotation("touch", 2000 + lag, 5000, "touch")
-    file.add_annotation("touch", 10000, 13000, "touch")
+    file.add_annotation("activity", 500 + lag, 12500, "warmup")
+    file.add_annotation("activity", 13500, 25500, "blocks")
+    file.add_annotation("gaze", 1000 + lag, 5500 + 100 * number, "partner")
+    file.add_annotation("gaze", 14000, 18500 + lag, " Both ")
+    file.add_annotation("touch", 2000 + lag, 6500, "touch")
+    file.add_annotation("touch", 20000, 24500, "touch")
     return file

@@ -14,14 +14,16 @@ import pytest
 from tests.pipeline.conftest import Project
 from tests.pipeline.structure import STAGE_NAMES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("built")]
 
 
 def test_everything_is_built(built: Project) -> None:
     status = built.run("dvc", "status")
     assert "up to date" in status.stdout
     chance = json.loads((built.folder / "metrics/engagement/chance.json").read_text())
-    assert set(chance) == {"people", "eggs", "drums"}
+    assert set(chance) == {"people"}
+    summary = json.loads((built.folder / "metrics/engagement/summary.json").read_text())
+    assert {"test_f1", "people_attending_f1", "people_participating_f1"} <= set(summary)
 
 
 def test_a_second_run_does_nothing(built: Project) -> None:
@@ -52,14 +54,17 @@ def test_a_changed_parameter_runs_only_what_reads_it(built: Project, tmp_path: P
     assert "Running stage 'process_videos'" not in ran
 
 
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+# What trains takes seconds to load torch; the moment lies in the work after that.
+MOMENTS = dict.fromkeys(("bake", "head_search", "finetune_search", "train@people-attending"), (6.0, 12.0))
+
+
+@pytest.mark.parametrize("stage", [name.replace("train", "train@people-attending") for name in STAGE_NAMES])
 def test_a_killed_stage_leaves_no_trace_in_the_result(stage: str, built: Project, tmp_path: Path) -> None:
     project = Project(tmp_path / "killed")
     shutil.copytree(built.folder, project.folder, symlinks=True)
     shutil.rmtree(project.folder / "data/work")  # what the killed run resumes from is its own
     moment = random.Random(stage)
-    for _ in range(2):
-        kill_in(project, stage, after_s=moment.uniform(0.05, 1.5))
+    kill_in(project, stage, after_s=moment.uniform(*MOMENTS.get(stage, (0.05, 1.5))))
     project.run("dvc", "repro", "--force", "--single-item", stage)  # forced: the run-cache must not help
     project.run("dvc", "repro")
     expected, found = built.results(), project.results()
