@@ -25,6 +25,7 @@ def main(
     work: Path,
     rows: Annotated[str | None, typer.Option(help="Numbers of rows, such as 3,7; all unless given.")] = None,
     shard: Annotated[str | None, typer.Option(help="A part of the rows, such as 2/8.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Rows at once; as many as cores unless given.")] = None,
 ) -> None:
     """Run rows; those that are finished are passed over, those that were killed go on."""
     config = params.load("engagement.finetune_search", FinetuneSearchConfig)
@@ -62,11 +63,12 @@ def main(
         inputs.folds,
         work,
     )
-    with tqdm(desc="frames", unit="frame", disable=None) as encoded:
+    with (
+        tqdm(desc="frames", unit="frame", disable=None) as encoded,
+        tqdm(total=len(chosen), desc="fine-tuning", unit="row", disable=None) as bar,
+    ):
         runner = finetune_run.Runner(ingredients, encoded.update)
-        with tqdm(chosen.to_dict("records"), desc="fine-tuning", unit="row", disable=None) as bar:
-            for row in bar:
-                console.warn(runner.run(row, lambda epoch: bar.set_postfix(epoch=epoch["epoch"])))
+        console.warn(runner.run_all(chosen.to_dict("records"), workers, bar.update))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,9 @@ def lab(tmp_path_factory):
 def finished(lab):
     """Work folder in which every row of the lab's plan has been run."""
     runner, table, work = runner_of(lab, lab / "work" / "finetune_search")
-    for row in table.to_dict("records"):
-        assert runner.run(row) == []
+    done = []
+    assert runner.run_all(table.to_dict("records"), 2, lambda: done.append(1)) == []
+    assert len(done) == len(table)
     return table, work
 
 

@@ -4,23 +4,34 @@ Each row has its own folder, named by its hash: a checkpoint after every epoch, 
 appears by renaming. A row that has its result is done; one that was killed goes on after its last epoch.
 """
 
-from collections.abc import Callable, Mapping
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
+import torch
 
 from attune import artifacts
-from attune.learning import finetune_search, fold_heads
+from attune.learning import finetune_search, fold_heads, training
 from attune.learning.checkpoints import Checkpoint
 from attune.learning.corpus import Corpus
+from attune.learning.device import device
 from attune.learning.finetune_search import NAMES, RESULT, FinetuneSearchConfig
 from attune.learning.finetuning import Course, Forms, Workshop
-from attune.learning.fold_heads import HeadCourse
+from attune.learning.fold_heads import FoldHead, HeadCourse
 from attune.learning.head_config import HeadSearchConfig, Winner
+from attune.learning.search import DIGITS
+from attune.learning.training import Fitted
 from attune.learning.training_config import FinetuneSettings
 from attune.problems import Problem
+
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -49,57 +60,129 @@ class Ingredients:
 
 
 class Runner:
-    """Runs rows, one after the other; encoders and activations are shared between the rows of a target."""
+    """Runs rows; the encoders and activations of a target are shared between its rows."""
 
     def __init__(self, ingredients: Ingredients, on_frames: Callable[[int], object] = lambda _: None) -> None:
         self.given = ingredients
         self.on_frames = on_frames
-        self._workshops: dict[str, Workshop] = {}
+        self._templates: dict[str, Workshop] = {}
+        self._idle: dict[str, SimpleQueue[Workshop]] = {}
 
-    def run(self, row: Mapping[Any, Any], on_epoch: Callable[[dict[str, Any]], None] = lambda _: None) -> list[Problem]:
+    def run_all(
+        self, rows: Sequence[Row], workers: int | None = None, on_row: Callable[[], object] = lambda: None
+    ) -> list[Problem]:
+        """Run rows side by side, one core for each, so that a result does not depend on the number of cores.
+
+        Args:
+            rows: of a plan, in any order.
+            workers: how many at once; as many as there are cores unless given, one on a graphics processor.
+            on_row: called after every row.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            InputError: as :func:`run`; rows that have not begun are then left.
+        """
+        count = 1 if device().type != "cpu" else workers or os.cpu_count() or 1
+        problems: list[Problem] = []
+        for target in dict.fromkeys(_target(row) for row in rows if not self._finished(row)):
+            self._prepare(target)
+        with _single_threaded(), training.reproducible(), ThreadPoolExecutor(count) as pool:
+            running = [pool.submit(self.run, row) for row in rows]
+            try:
+                for done in running:
+                    problems += done.result()
+                    on_row()
+            finally:
+                for waiting in running:
+                    waiting.cancel()
+        return problems
+
+    def run(self, row: Row, on_epoch: Callable[[dict[str, Any]], None] = lambda _: None) -> list[Problem]:
         """Run one row of a plan, or nothing if it has its result; returns warnings.
 
         Raises:
             InputError: its data cannot be learned from, or memory or precision does not suffice.
         """
-        folder = self.given.work / row["hash"]
-        if finetune_search.read_result(self.given.work, row["hash"]):
+        if self._finished(row):
             return []
-        target, fold, repetition = f"{row['task']}-{row['variable']}", int(row["fold"]), int(row["repetition"])
-        winner, searched = self.given.heads[target], self.given.head_search
-        course = HeadCourse(
-            winner.settings(), winner.epochs, searched.batch_size, searched.augmentation, searched.seed, repetition
-        )
-        head = fold_heads.train(self.given.baked, row["task"], row["variable"], self.given.folds, fold, course)
+        target, fold = _target(row), int(row["fold"])
+        head = self._head(row)
         learned = [name for other, names in sorted(self.given.folds.items()) if other != fold for name in names]
         settings = FinetuneSettings(**{name: float(row[name]) for name in NAMES})
-        seed = int(np.random.SeedSequence([self.given.config.seed, fold, repetition]).generate_state(1)[0])
-        checkpoint = Checkpoint(folder / "checkpoint.safetensors", row["hash"])
-        fitted = self._workshop(target).finetune(
-            head,
-            Course(settings, self.given.config.training, learned, self.given.folds[fold], seed),
-            checkpoint,
-            on_epoch,
-        )
-        history = fitted.history.round(finetune_search.search.DIGITS)
-        result = {
-            "hash": row["hash"],
-            "score": round(fitted.score, finetune_search.search.DIGITS),
-            "head_score": float(history["validation_f1"].iloc[0]),
-            "epochs": fitted.best_epoch,
-            "trained": len(history) - 1,
-            "diverged": int(fitted.diverged),
-            "chance": head.chance,
-            "history": history.astype(object).where(history.notna(), None).to_dict("records"),
-        }
-        artifacts.write_json(folder / RESULT, result)
+        seed = int(np.random.SeedSequence([self.given.config.seed, fold, int(row["repetition"])]).generate_state(1)[0])
+        course = Course(settings, self.given.config.training, learned, self.given.folds[fold], seed)
+        checkpoint = Checkpoint(self.given.work / row["hash"] / "checkpoint.safetensors", row["hash"])
+        with self._workshop(target) as workshop, _single_threaded():
+            fitted = workshop.finetune(head, course, checkpoint, on_epoch)
+        artifacts.write_json(self.given.work / row["hash"] / RESULT, _result(row["hash"], head, fitted))
         checkpoint.remove()
         return fitted.problems
 
-    def _workshop(self, target: str) -> Workshop:
-        if target not in self._workshops:
+    def _finished(self, row: Row) -> bool:
+        return finetune_search.read_result(self.given.work, row["hash"]) is not None
+
+    def _head(self, row: Row) -> FoldHead:
+        winner, searched = self.given.heads[_target(row)], self.given.head_search
+        course = HeadCourse(
+            winner.settings(),
+            winner.epochs,
+            searched.batch_size,
+            searched.augmentation,
+            searched.seed,
+            int(row["repetition"]),
+        )
+        folds = self.given.folds
+        return fold_heads.train(self.given.baked, row["task"], row["variable"], folds, int(row["fold"]), course)
+
+    def _prepare(self, target: str) -> Workshop:
+        """Build a target's encoder and compute the activations of its frames, before rows run side by side."""
+        if target not in self._templates:
             workshop = Workshop(self.given.forms, self.given.corpora[target], self.given.config.training)
             sessions = [name for names in self.given.folds.values() for name in names]
             workshop.prepare(sessions, self.given.work.parent / "activations", self.on_frames)
-            self._workshops[target] = workshop
-        return self._workshops[target]
+            self._templates[target], self._idle[target] = workshop, SimpleQueue()
+        return self._templates[target]
+
+    @contextmanager
+    def _workshop(self, target: str) -> Iterator[Workshop]:
+        """A workshop that no other row uses: a copy of one that never trains, because building one draws numbers."""
+        template = self._prepare(target)
+        try:
+            workshop = self._idle[target].get_nowait()
+        except Empty:
+            workshop = copy.deepcopy(template)
+        try:
+            yield workshop
+        finally:
+            self._idle[target].put(workshop)
+
+
+def _target(row: Row) -> str:
+    return f"{row['task']}-{row['variable']}"
+
+
+def _result(hashed: str, head: FoldHead, fitted: Fitted) -> dict[str, Any]:
+    history = fitted.history.round(DIGITS)
+    return {
+        "hash": hashed,
+        "score": round(fitted.score, DIGITS),
+        "head_score": float(history["validation_f1"].iloc[0]),
+        "epochs": fitted.best_epoch,
+        "trained": len(history) - 1,
+        "diverged": int(fitted.diverged),
+        "chance": head.chance,
+        "history": history.astype(object).where(history.notna(), None).to_dict("records"),
+    }
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let each PyTorch operation use one core; threads that begin meanwhile take it over."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
