@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# One thread per process, here and in the processes that tests start: results are the same to the last bit only with
+# the same number of threads, and the tests themselves run side by side.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
 ROOT = Path(__file__).parent.parent
 
 
