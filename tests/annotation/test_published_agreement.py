@@ -1,12 +1,14 @@
 """Agreement values that others published, reproduced from their data (ATTUNE_REAL_DATA/tables)."""
 
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from attune.annotation import agreement, eaf, events, multirater
+from attune.annotation import agreement, eaf, events, multirater, standard_errors
 
 
 def _codes(table: pd.DataFrame) -> tuple[np.ndarray, int]:
@@ -29,11 +31,24 @@ def test_krippendorff(real_data: Path, file: str, published: float) -> None:
     assert agreement.alpha(agreement.coincidences(codes.T, levels)) == pytest.approx(published, abs=5e-4)
 
 
-def test_krippendorff_interval(real_data: Path) -> None:
-    """Interval alpha has weights 1 - (distance / range)^2, as quadratic weights have when the labels are 1, 2, ..."""
-    codes, levels = _codes(pd.read_csv(real_data / "tables/krippendorff_C_data.csv").drop(columns="unit"))
-    weights = agreement.agreement_weights(levels, "quadratic")
-    assert multirater.alpha(multirater.count(codes, levels), weights).value == pytest.approx(0.849, abs=5e-4)
+@pytest.mark.parametrize(
+    ("file", "kind", "published", "error"),
+    [
+        ("krippendorff_C_data.csv", "ordinal", 0.815, 5e-4),
+        ("krippendorff_C_data.csv", "interval", 0.849, 5e-4),
+        ("krippendorff_C_data.csv", "ratio", 0.797, 5e-4),
+        ("krippendorff_wikipedia.csv", "interval", 0.811, 5e-4),
+        ("irr_anxiety.csv", "ordinal", 0.228387, 5e-7),
+        ("irr_anxiety.csv", "interval", 0.170099, 5e-7),
+    ],
+)
+def test_krippendorff_of_ordered_levels(real_data: Path, file: str, kind: Any, published: float, error: float) -> None:
+    table = pd.read_csv(real_data / "tables" / file).drop(columns="unit", errors="ignore")
+    codes, levels = _codes(table)
+    counts = multirater.count(codes, levels)
+    values = sorted({value for value in table.to_numpy().ravel() if not pd.isna(value)})
+    found = multirater.alpha(counts, multirater.difference_weights(counts, kind, values)).value
+    assert found == pytest.approx(published, abs=error)
 
 
 def test_childproject(real_data: Path) -> None:
@@ -104,7 +119,21 @@ def test_fleiss_of_real_labels(real_data: Path, file: str, published: float, dig
 def test_sas_proc_freq(real_data: Path) -> None:
     table = pd.read_csv(real_data / "tables/sas_kappa_3x3_counts.csv").to_numpy(float)
     assert agreement.kappa(table) == pytest.approx(0.4842, abs=5e-5)
-    assert agreement.kappa(table, agreement.agreement_weights(3, "linear")) == pytest.approx(0.4701, abs=5e-5)
+    linear = agreement.agreement_weights(3, "linear")
+    assert agreement.kappa(table, linear) == pytest.approx(0.4701, abs=5e-5)
+    for weights, ase, low, high in ((None, 0.1380, 0.2137, 0.7547), (linear, 0.1457, 0.1845, 0.7558)):
+        kappa, error = agreement.kappa(table, weights), standard_errors.kappa_errors(table, weights)[0]
+        reach = NormalDist().inv_cdf(0.975) * error
+        assert (error, kappa - reach, kappa + reach) == pytest.approx((ase, low, high), abs=5.1e-5)
+    ase0 = standard_errors.kappa_errors(table)[1]
+    z = agreement.kappa(table) / ase0
+    assert (ase0, z, 2 - 2 * NormalDist().cdf(z)) == pytest.approx((0.1484, 3.2626, 0.0011), abs=5.1e-5)
+
+
+def test_fleiss_z(real_data: Path) -> None:
+    counts = multirater.count(*_codes(pd.read_csv(real_data / "tables/irr_diagnoses.csv")))
+    z = multirater.fleiss(counts).value / standard_errors.fleiss_error(counts)
+    assert z == pytest.approx(17.65183, abs=5e-6)
 
 
 def test_irr_anxiety(real_data: Path) -> None:

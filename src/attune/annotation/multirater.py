@@ -6,7 +6,9 @@ Inter-Rater Reliability", 4th edition, chapters 2 to 4): observed agreement is t
 ratings, the chance terms use every rating. Undefined values are NaN.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -64,6 +66,31 @@ def alpha(counts: Array, weights: Array | None = None) -> Coefficient:
     shares = paired.sum(axis=0) / ratings
     small_sample = 1 / ratings  # makes alpha equal to the form with n_k (n_k - 1) / (n - 1)
     return Coefficient(float((1 - small_sample) * agreed + small_sample), float(shares @ weights @ shares))
+
+
+def difference_weights(
+    counts: Array, kind: Literal["ordinal", "interval", "ratio"], values: Sequence[float] | None = None
+) -> Array:
+    """Partial credit by Krippendorff's metric differences (2011, "Computing Krippendorff's Alpha-Reliability").
+
+    Args:
+        counts: ``(subjects, levels)``, levels in their order; ordinal differences count the ratings in between.
+        kind: of the levels.
+        values: number of each level, for interval and ratio; 1, 2, ... unless given.
+
+    Returns:
+        1 less the squared difference over the largest one, ``(levels, levels)``, for :func:`alpha`.
+    """
+    levels = counts.shape[1]
+    number = np.arange(1, levels + 1, dtype=float) if values is None else np.asarray(values, dtype=float)
+    if kind == "ordinal":
+        ratings = counts[counts.sum(axis=1) > 1].sum(axis=0)
+        number = np.cumsum(ratings) - ratings / 2  # differ by the ratings between two levels and half of their own
+    squared = np.subtract.outer(number, number) ** 2
+    if kind == "ratio":
+        both = np.add.outer(number, number)
+        squared = squared / np.where(both == 0, 1, both) ** 2
+    return 1 - squared / squared.max()
 
 
 def conger(ratings: Codes, levels: int, weights: Array | None = None) -> Coefficient:
