@@ -38,6 +38,7 @@ TASKS, ANNOTATORS, VARIABLES = ("people", "eggs", "drums"), ("ew", "kb"), ("atte
 CLIPS = ClipConfig(duration_s=5.0, per_session=2)
 ENCODER = EncoderConfig(name="timm/test_efficientnet", weights="none", input_size=32)
 VIDEO = VideoConfig(height=HEIGHT, width_multiple=8, frame_rate=RATE)
+EPOCH_CLIPS = 300  # of fine-tuning, however many the sessions: as many batches at every point
 POINTS = ((5, 2), (50, 2), (5, 20))
 WORKS = ("bake", "fine-tuning, pixels", "fine-tuning, activations")
 
@@ -125,10 +126,11 @@ def prepare_bake(folder: Path, tasks: pd.DataFrame, stratified: pd.DataFrame) ->
 
 def prepare_finetuning(folder: Path, tasks: pd.DataFrame, stratified: pd.DataFrame, cached: bool) -> Callable[[], None]:
     """Everything up to the first batch; ``cached`` freezes the first parts of the encoder."""
+    sessions = sorted(set(tasks["session"]))
     config = TrainingConfig(
         epochs=1,
         batch_size=16,
-        clips_per_session=2,
+        clips_per_session=EPOCH_CLIPS // len(sessions),
         freeze={1: -2 if cached else 0},
         augment=not cached,
         window=1,
@@ -142,7 +144,6 @@ def prepare_finetuning(folder: Path, tasks: pd.DataFrame, stratified: pd.DataFra
     size = workshop.network.encoder.feature_size
     head = FoldHead(torch.zeros(2, size), torch.zeros(2), np.zeros(1), (1.0, 1.0), 0.5)
     settings = FinetuneSettings(learning_rate=1e-4, decay=0, weight_decay=0)
-    sessions = sorted(set(tasks["session"]))
 
     def run() -> None:
         workshop.prepare(sessions, folder / "work", lambda _: None)

@@ -10,6 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from voluptuous import Invalid
 
 from tests.pipeline.conftest import Project
 from tests.pipeline.structure import STAGE_NAMES
@@ -73,7 +77,12 @@ def test_a_killed_stage_leaves_no_trace_in_the_result(stage: str, built: Project
 
 
 def kill_in(project: Project, stage: str, after_s: float) -> None:
-    """Start `dvc repro` so that this stage runs, and kill the whole process group some time after it began."""
+    """Start `dvc repro` so that this stage runs, and kill the whole process group some time after it began.
+
+    DVC writes dvc.lock in place; if the kill falls into that, the file is taken back as a user does with git (README).
+    """
+    lock = project.folder / "dvc.lock"
+    before = lock.read_bytes()
     process = subprocess.Popen(
         ["dvc", "repro", "--force", "--single-item", stage],
         cwd=project.folder,
@@ -91,3 +100,13 @@ def kill_in(project: Project, stage: str, after_s: float) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
+    if not lock_is_whole(lock):
+        lock.write_bytes(before)
+
+
+def lock_is_whole(lock: Path) -> bool:
+    try:
+        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock))
+    except (YAMLError, Invalid):
+        return False
+    return True

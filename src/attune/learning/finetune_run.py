@@ -5,7 +5,6 @@ appears by renaming. A row that has its result is done; one that was killed goes
 """
 
 import copy
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
-import torch
 
 from attune import artifacts
-from attune.learning import finetune_search, fold_heads, training
+from attune.learning import finetune_search, fold_heads, threads, training
 from attune.learning.checkpoints import Checkpoint
 from attune.learning.corpus import Corpus
 from attune.learning.device import device
@@ -84,11 +82,11 @@ class Runner:
         Raises:
             InputError: as :func:`run`; rows that have not begun are then left.
         """
-        count = 1 if device().type != "cpu" else workers or os.cpu_count() or 1
+        count = 1 if device().type != "cpu" else workers or threads.cores()
         problems: list[Problem] = []
         for target in dict.fromkeys(_target(row) for row in rows if not self._finished(row)):
             self._prepare(target)
-        with _single_threaded(), training.reproducible(), ThreadPoolExecutor(count) as pool:
+        with threads.single_threaded(), training.reproducible(), ThreadPoolExecutor(count) as pool:
             running = [pool.submit(self.run, row) for row in rows]
             try:
                 for done in running:
@@ -114,7 +112,7 @@ class Runner:
         seed = int(np.random.SeedSequence([self.given.config.seed, fold, int(row["repetition"])]).generate_state(1)[0])
         course = Course(settings, self.given.config.training, learned, self.given.folds[fold], seed)
         checkpoint = Checkpoint(self.given.work / row["hash"] / "checkpoint.safetensors", row["hash"])
-        with self._workshop(target) as workshop, _single_threaded():
+        with self._workshop(target) as workshop, threads.single_threaded():
             fitted = workshop.finetune(head, course, checkpoint, on_epoch)
         artifacts.write_json(self.given.work / row["hash"] / RESULT, _result(row["hash"], head, fitted))
         checkpoint.remove()
@@ -175,14 +173,3 @@ def _result(hashed: str, head: FoldHead, fitted: Fitted) -> dict[str, Any]:
         "chance": head.chance,
         "history": history.astype(object).where(history.notna(), None).to_dict("records"),
     }
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Let each PyTorch operation use one core; threads that begin meanwhile take it over."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,10 +8,8 @@ Runs are trained in blocks of one fold, one repetition and as many settings as t
 depend on each other or on the number of workers, so neither does the result.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from attune.learning import baked, head_training, heads, metrics, search
+from attune.learning import baked, head_training, heads, metrics, search, threads
 from attune.learning.baked import Baked
 from attune.learning.head_config import NAMES, HeadSearchConfig, HeadSettings, Winner
 from attune.learning.head_training import HeadData
@@ -168,19 +166,8 @@ def _in_threads(
     per core is faster than one block spread over the cores, and does not slow down where cores are shared.
     """
     gpu = device is not None and device.type != "cpu"
-    with _single_threaded(), ThreadPoolExecutor(1 if gpu else workers or os.cpu_count() or 1) as pool:
+    with threads.single_threaded(), ThreadPoolExecutor(1 if gpu else workers or threads.cores()) as pool:
         yield from pool.map(train, blocks)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Let each PyTorch operation use one core, so that rounding does not depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check(folds: Sequence[Fold], name: str) -> list[Problem]:

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -21,14 +22,33 @@ MOST_WORKERS = 8  # each holds the memory of a batch
 
 def workers() -> int:
     """Batches to work on at a time: one per core, within a bound on memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    return min(cores(), MOST_WORKERS)
+
+
+def cores() -> int:
+    """Cores that this process may use, fewer than the machine has where a cluster or container allots them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let each PyTorch operation use one core, so that rounding does not depend on how many there are.
+
+    Threads that begin meanwhile take the number over.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[tuple[Item, Result]]:
     """Yield every item with its result, in order; ``count`` threads work in advance, one core each.
 
-    An error is raised where its item would be yielded.
+    At most twice as many results wait to be taken, so that no thread is idle while a slow one holds up the order. An
+    error is raised where its item would be yielded.
     """
     before = torch.get_num_threads()
     waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -36,7 +56,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], count: int) 
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > count:
+                if len(waiting) > 2 * count:
                     first, future = waiting.popleft()
                     yield first, future.result()
             while waiting:
