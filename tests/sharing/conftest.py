@@ -1,0 +1,96 @@
+"""A small versioned project, shared through git and a remote by two people."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+STAGE = """\
+import pathlib, random, sys
+seed, out = int(sys.argv[1]), pathlib.Path("out")
+out.mkdir(exist_ok=True)
+print("computing", file=open("ran.txt", "a"))
+for index in range(12):
+    (out / f"{index}.bin").write_bytes(random.Random(seed * 100 + index).randbytes(300_000))
+"""
+PIPELINE = """\
+stages:
+  make:
+    cmd: python make.py ${seed}
+    params: [seed]
+    deps: [make.py]
+    outs: [out]
+"""
+
+
+@dataclass(frozen=True)
+class Clone:
+    """One person's clone."""
+
+    folder: Path
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment() | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+        return result.stdout + result.stderr
+
+    def environment(self) -> dict[str, str]:
+        tools = str(Path(sys.executable).parent)
+        names = {
+            f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        # A place of its own for what DVC remembers of a machine, as two people's machines have.
+        site = {"DVC_SITE_CACHE_DIR": str(self.folder.parent / f".{self.folder.name}-site"), "DVC_NO_ANALYTICS": "1"}
+        return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **names, **site}
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def content(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((self.folder / "out").iterdir())}
+
+    def times_run(self) -> int:
+        log = self.folder / "ran.txt"
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def clone(origin: Path, folder: Path) -> Clone:
+    subprocess.run(["git", "clone", "--quiet", str(origin), str(folder)], check=True)
+    return Clone(folder)
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Clone:
+    """The clone of who began: a pipeline that has run, committed, in a bare git repository; no remote for data yet."""
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin")], check=True)
+    person = clone(tmp_path / "origin", tmp_path / "first")
+    (person.folder / "make.py").write_text(STAGE)
+    (person.folder / "dvc.yaml").write_text(PIPELINE)
+    (person.folder / "params.yaml").write_text("seed: 1\n")
+    (person.folder / ".gitignore").write_text("ran.txt\n")
+    person.run("git", "checkout", "-q", "-b", "main")
+    person.run("dvc", "init", "--quiet")
+    person.run("dvc", "repro", "--quiet")
+    person.commit("Start")
+    return person
+
+
+def share(person: Clone, url: str, **settings: str) -> None:
+    """Name the team's remote, as the README says, and push code and data to it."""
+    person.run("dvc", "remote", "add", "--default", "team", url)
+    for name, value in settings.items():
+        person.run("dvc", "remote", "modify", "team", name, value)
+    person.commit("Share the data")
+    person.run("git", "push", "--quiet", "origin", "main")
+    person.run("dvc", "push", "--run-cache")
