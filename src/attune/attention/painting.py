@@ -2,8 +2,8 @@
 
 ``<root>/<annotator>/<painting>/`` holds
 
-- ``map.npz``: ``map``, float32 (T, H, W), values in [0, 1], T frames of the processed clip at the processed video's
-  size; and ``version``;
+- ``map.npz``: ``map``, float32 (T, H, W), values in [0, 1] to the nearest 1/1024, which makes the file a quarter of the
+  size, T frames of the processed clip at the processed video's size; and ``version``;
 - ``strokes.json``: the operations of :mod:`attune.attention.strokes` with the map's shape, from which the map can be
   rebuilt at another size of brush;
 - ``info.json``: who, when, which snippet, labels given, seconds spent per frame, version;
@@ -67,6 +67,7 @@ __all__ = [
 ]
 
 VERSIONS = 10  # that are kept
+LEVELS = 1024  # steps of a stored value between 0 and 1
 _TRIES = 200  # of a reader while versions change
 
 
@@ -128,7 +129,7 @@ def save(
     if len(painting.seconds) not in (0, shape[0]):
         found, expected = f"{len(painting.seconds)} times", f"one per frame, {shape[0]}"
         raise InputError(Problem(str(folder), "seconds", found, expected, "Save again."))
-    painted = rasterise(painting.strokes, shape)
+    painted = _rounded(rasterise(painting.strokes, shape))
     saved = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folders.locked(folder):
@@ -212,7 +213,7 @@ def rebuild(folder: Path, radius_scale: float = 1.0) -> npt.NDArray[np.float32]:
     """
     folders.recover(folder)
     document = read(folder / "strokes.json", Document)
-    return rasterise(document.strokes, document.shape, radius_scale)
+    return _rounded(rasterise(document.strokes, document.shape, radius_scale))
 
 
 def list_paintings(root: Path) -> list[Place]:
@@ -223,6 +224,10 @@ def list_paintings(root: Path) -> list[Place]:
         folders.recover(aside.with_name(aside.name[1:].removesuffix(".previous.partial")))
     found = (path.parent for path in root.glob("*/*/info.json") if not path.parent.name.startswith("."))
     return sorted(Place(folder.parent.name, folder.name, folder) for folder in found)
+
+
+def _rounded(painted: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (np.round(painted * LEVELS) / LEVELS).astype(np.float32)
 
 
 def _write(new: Path, painting: Painting, shape: Shape, painted: npt.NDArray[np.float32], versions: Path) -> None:
