@@ -15,7 +15,6 @@ may meet two versions; :func:`load` sees to that.
 """
 
 import datetime
-import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -235,10 +234,11 @@ def _write(new: Path, painting: Painting, shape: Shape, painted: npt.NDArray[np.
     (new / "versions").mkdir(parents=True)
     kept = sorted(versions.glob("*.json"), key=lambda path: int(path.stem)) if versions.is_dir() else []
     for path in kept[len(kept) - min(len(kept), VERSIONS - 1) :]:
-        shutil.copyfile(path, new / "versions" / path.name)
+        folders.keep(path, new / "versions")
     info = {"format": FORMAT, **painting.model_dump(mode="json", exclude={"strokes"})}
     head = {"format": FORMAT, "version": painting.version, "shape": list(shape)}
-    np.savez_compressed(new / "map.npz", map=painted, version=np.array(painting.version))
+    with artifacts.replacing(new / "map.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, map=painted, version=np.array(painting.version))
     artifacts.write_text(new / "strokes.json", as_text(head, painting.strokes))
     artifacts.write_json(new / "info.json", info)
     del info["format"]
