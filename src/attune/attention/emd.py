@@ -189,9 +189,7 @@ def _exact(problem: _Transport) -> Bounded:
 
 def _simplex(problem: _Transport, distances: Array | sparse.coo_array) -> tuple[sparse.coo_array, dict]:
     """Optimal plan along the given routes, and POT's log with the dual values ``u`` of the sources."""
-    plan, log = ot.emd(
-        problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False
-    )
+    plan, log = ot.emd(problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False)
     if log["warning"] is not None:
         raise UnconvergedError(f"earth mover's distance: {log['warning']}")
     return sparse.coo_array(plan), log
