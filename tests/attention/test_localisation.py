@@ -41,7 +41,7 @@ def test_masks_are_those_that_were_visible_at_each_time() -> None:
     masks = np.arange(20)[:, None, None] >= np.zeros((1, 2, 2))
     masks = np.broadcast_to((np.arange(20) % 8 == 0)[:, None, None], masks.shape)
     times = [Fraction(k * 1000) / Fraction(25, 8) for k in range(4)]  # frames 0, 8, 16 and beyond the end
-    found = localisation.evidence_of_clip(masks, Fraction(25), times)
+    found = localisation.visible(masks, Fraction(25), times)
     assert found[:, 0, 0].tolist() == [True, True, True, False]
 
 

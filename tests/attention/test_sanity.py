@@ -1,6 +1,6 @@
 """Parameter randomisation: what it does to a network, and what becomes of maps of a network trained here."""
 
-import copy
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ def state(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-@pytest.mark.parametrize("name", ["timm/test_resnet", "timm/test_vit", "r3d_18"])
+@pytest.mark.parametrize("name", ["timm/test_resnet", "timm/test_vit"])
 def test_the_cascade_takes_one_layer_after_the_other_and_leaves_the_model_alone(name: str) -> None:
     net = network(name)
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_what_is_drawn_follows_the_rule_and_the_seed() -> None:
     for name, value in one.named_parameters():
         if value.dim() >= 2:
             expected = math.sqrt(2 / value[0].numel())
-            assert value.std() == pytest.approx(expected, rel=5 / math.sqrt(value.numel())), name
+            assert float(value.detach().std()) == pytest.approx(expected, rel=5 / math.sqrt(value.numel())), name
         else:
             assert (value == float(name.endswith("weight"))).all(), name
     for name, buffer in one.named_buffers():
@@ -170,10 +170,7 @@ class Plain(nn.Module):
         super().__init__()
         widths = [3, 16, 16, 16]
         self.features = nn.Sequential(
-            *[
-                nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU())
-                for a, b in zip(widths[:-1], widths[1:], strict=True)
-            ]
+            *[nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         )
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
@@ -182,6 +179,8 @@ class Plain(nn.Module):
 
 
 class PlainEncoder(encoders.Encoder):
+    per_frame = True
+
     def __init__(self) -> None:
         from attune.learning.encoder_base import Form
 
@@ -193,7 +192,7 @@ class PlainEncoder(encoders.Encoder):
 
     def encode(self, clips: torch.Tensor) -> torch.Tensor:
         frames = clips.transpose(1, 2).flatten(0, 1)
-        maps = self.model(frames).amax(dim=(2, 3))
+        maps = self.model(frames).mean(dim=(2, 3))
         return maps.unflatten(0, (len(clips), -1)).mean(dim=1)
 
 
@@ -216,7 +215,7 @@ def pictures(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained() -> Iterator[Network]:
-    """A small network that tells the classes apart, trained in a few seconds."""
+    """A small network that tells the classes apart, trained in seconds."""
     torch.manual_seed(0)
     net = Network(PlainEncoder(), nn.Linear(16, 2))
     clips, labels = pictures(256, 0)
@@ -276,4 +275,3 @@ def test_similarity_agrees_with_quantus() -> None:
     similarity = pytest.importorskip("quantus.functions.similarity_func")
     first, second = np.random.default_rng(0).random((2, 50))
     assert sanity.spearman(first, second) == pytest.approx(similarity.correlation_spearman(first, second), abs=1e-12)
-    assert copy.copy(SanityConfig()) == SanityConfig()

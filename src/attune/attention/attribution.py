@@ -21,6 +21,7 @@ import torch
 from attune.attention.attribution_config import AttributionConfig
 from attune.attention.cams import grad_cam, guided_grad_cam, score_cam
 from attune.attention.gradients import guided_backpropagation, integrated_gradients, saliency
+from attune.attention.hires_cam import hires_cam
 from attune.attention.occlusion import occlusion
 from attune.attention.rollout import attends_everywhere, attention_rollout
 from attune.learning.encoders import Encoder
@@ -67,6 +68,7 @@ METHODS: dict[str, Method] = {
     "integrated_gradients": Method(integrated_gradients, "absolute"),
     "grad_cam": Method(grad_cam, "positive"),
     "guided_grad_cam": Method(guided_grad_cam, "absolute"),
+    "hires_cam": Method(hires_cam, "positive", _convolutional, "a convolutional encoder, whose channels are maps"),
     "score_cam": Method(score_cam, "positive", _convolutional, "a convolutional encoder, whose channels are maps"),
     "occlusion": Method(occlusion, "positive"),
     "attention_rollout": Method(

@@ -60,6 +60,16 @@ class IntegratedConfig(Params):
     baseline: Fill = "zero"
 
 
+class HiResCamConfig(Params):
+    """HiResCAM.
+
+    Attributes:
+        side: least rows and columns of the layer's maps; the last layer that has them is taken.
+    """
+
+    side: int = Field(default=7, ge=1, le=1024)
+
+
 class ScoreCamConfig(Params):
     """Score-CAM.
 
@@ -78,6 +88,7 @@ class AttributionConfig(Params):
         occlusion: choices of occlusion.
         integrated_gradients: choices of integrated gradients.
         score_cam: choices of score-CAM.
+        hires_cam: choices of HiResCAM.
         batch_frames: frames that a network is given at a time, at least one clip; changes nothing but speed and memory
             (and the last bits). Few are fast on a processor, a graphics processor wants hundreds.
     """
@@ -86,6 +97,7 @@ class AttributionConfig(Params):
     occlusion: OcclusionConfig = OcclusionConfig()
     integrated_gradients: IntegratedConfig = IntegratedConfig()
     score_cam: ScoreCamConfig = ScoreCamConfig()
+    hires_cam: HiResCamConfig = HiResCamConfig()
     batch_frames: int = Field(default=16, ge=1, le=100_000)
 
     def clips_at_a_time(self, num_frames: int) -> int:

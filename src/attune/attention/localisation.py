@@ -8,6 +8,7 @@ negative. What a map's score means can only be seen beside maps that know nothin
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,9 +24,7 @@ Array = npt.NDArray[np.float64]
 INSIDE = 0.5  # share of a pixel from which it counts as evidence
 
 
-def evidence_of_clip(
-    masks: npt.NDArray[np.bool_], mask_rate: Fraction, times_ms: Sequence[Fraction | int]
-) -> npt.NDArray[np.bool_]:
+def visible(masks: npt.NDArray[Any], mask_rate: Fraction | int, times_ms: Sequence[Fraction | int]) -> npt.NDArray[Any]:
     """The masks that were visible at some times, (N, h, w) to (T, h, w); the last one holds on beyond the end.
 
     Args:

@@ -1,7 +1,8 @@
 """How good the explanations are: every method's faithfulness, sanity and, where the truth is known, localisation.
 
-What is measured on a snippet, for the class of its label, is one table :data:`MEASURES` (a row per method and measure)
-and one of the curves behind it, :data:`CURVES`. ``centre`` and ``random`` are maps that know nothing, measured like a
+What is measured on a snippet, for the class of its label, is one table ``MEASURES`` (a row per method and measure)
+and one of the curves behind it, ``CURVES``
+(:mod:`attune.attention.quality_tables`). ``centre`` and ``random`` are maps that know nothing, measured like a
 method. Measures:
 
 - ``deletion`` (small is good) and ``insertion`` (large is good): areas, :mod:`attune.attention.faithfulness`;
@@ -30,6 +31,7 @@ from pydantic import Field
 from attune.attention import attribution, faithfulness, localisation, maps, sanity
 from attune.attention.attribution_config import AttributionConfig
 from attune.attention.faithfulness import FaithfulnessConfig, Kind
+from attune.attention.quality_tables import ALL, CENTRE, CURVES, MEASURES, RANDOM, SUMMARY
 from attune.attention.sanity import SanityConfig, Similarities
 from attune.learning.models import Network
 from attune.params import Params
@@ -37,22 +39,6 @@ from attune.params import Params
 Array = npt.NDArray[np.float64]
 Part = Literal["head", "hands"]
 
-SNIPPET = {"snippet": "str", "session": "str", "task": "str", "variable": "str", "label": "int64"}
-MEASURES = {**SNIPPET, "method": "str", "measure": "str", "value": "float64"}
-CURVES = {**SNIPPET, "method": "str", "curve": "str", "step": "int64", "name": "str", "value": "float64"}
-SUMMARY = {
-    "variable": "str",
-    "method": "str",
-    "measure": "str",
-    "mean": "float64",
-    "low": "float64",
-    "high": "float64",
-    "snippets": "int64",
-    "sessions": "int64",
-}
-HEADLINE = ("deletion", "insertion", "mprt", "emprt", "smprt", "pointing_game", "mass_inside", "mass_inside_randomised")
-CENTRE, RANDOM = "centre", "random"
-ALL = "all"
 KINDS: tuple[Kind, ...] = ("deletion", "insertion")
 DIGITS = 6
 
@@ -79,7 +65,7 @@ class QualityConfig(Params):
     sane_methods: tuple[str, ...] = ()
     smooth_methods: tuple[str, ...] = ()
     tolerance: int = Field(default=0, ge=0, le=1000)
-    evidence: dict[str, tuple[Part, ...]] = {}
+    evidence: dict[str, tuple[Part, ...]] = Field(default_factory=dict)
     faithfulness: FaithfulnessConfig = FaithfulnessConfig()
     sanity: SanityConfig = SanityConfig()
     draws: int = Field(default=2000, ge=1, le=1_000_000)
@@ -92,7 +78,7 @@ class Subject:
     """A snippet with its explanations.
 
     Attributes:
-        row: values of the columns :data:`SNIPPET`.
+        row: values of the columns :data:`.quality_tables.SNIPPET`.
         network: the model, in evaluation mode.
         clip: (3, T, H, W), normalised, on the network's device.
         attributions: signed, (T, H, W), of the label's class, per method.
@@ -119,7 +105,7 @@ def choose(rows: pd.DataFrame, count: int) -> set[str]:
     """The names of at most ``count`` snippets (all if 0), spread over tasks, variables, labels and then sessions.
 
     Args:
-        rows: columns :data:`SNIPPET`.
+        rows: columns :data:`.quality_tables.SNIPPET`.
         count: how many.
     """
     if not count:
@@ -166,23 +152,6 @@ def summarise(measures: pd.DataFrame, config: QualityConfig) -> pd.DataFrame:
             bounds = (round(value, DIGITS) for value in (found.mean, found.low, found.high))
             rows.append((variable, method, name, *bounds, len(known), known["session"].nunique()))
     return pd.DataFrame(rows, columns=list(SUMMARY))
-
-
-def headline(summary: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Per method: the means of :data:`HEADLINE`, and the mass above the centre's with its interval; None: undefined."""
-    whole = summary[summary["variable"] == ALL].set_index(["method", "measure"])
-
-    def value(method: str, name: str, column: str = "mean") -> float | None:
-        number = float(whole[column].get((method, name), math.nan))
-        return number if math.isfinite(number) else None
-
-    found: dict[str, dict[str, float | None]] = {}
-    for method in dict.fromkeys(whole.index.get_level_values(0)):
-        found[method] = {name: value(method, name) for name in HEADLINE}
-        for name in ("mass_above_centre", "mass_above_centre_randomised"):
-            for column in ("mean", "low", "high"):
-                found[method][name if column == "mean" else f"{name}_{column}"] = value(method, name, column)
-    return found
 
 
 class _Book:
@@ -249,9 +218,7 @@ def _randomise(
         if method not in subject.attributions:
             continue
 
-        def explain(
-            network: Network, clips: torch.Tensor, targets: torch.Tensor, method: str = method
-        ) -> torch.Tensor:
+        def explain(network: Network, clips: torch.Tensor, targets: torch.Tensor, method: str = method) -> torch.Tensor:
             return attribution.attribute(network, clips, targets, method, explaining)
 
         def to_map(values: npt.NDArray[np.float32], method: str = method) -> Array:
