@@ -189,9 +189,7 @@ def _exact(problem: _Transport) -> Bounded:
 
 def _simplex(problem: _Transport, distances: Array | sparse.coo_array) -> tuple[sparse.coo_array, dict]:
     """Optimal plan along the given routes, and POT's log with the dual values ``u`` of the sources."""
-    plan, log = ot.emd(
-        problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False
-    )
+    plan, log = ot.emd(problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False)
     if log["warning"] is not None:
         raise UnconvergedError(f"earth mover's distance: {log['warning']}")
     return sparse.coo_array(plan), log
@@ -224,7 +222,7 @@ def _coarse(problem: _Transport, difference: Array, places: Array) -> tuple[Inte
     block = np.ravel_multi_index(tuple(np.indices(shape).reshape(3, -1) // np.array(BLOCK)[:, None]), counts)
     members = np.bincount(block)
     centres = np.stack([np.bincount(block, axis) / members for axis in places.T], axis=1)
-    coarse = _Transport.of(np.bincount(block, difference.ravel()), centres)
+    coarse = _Transport.of(np.bincount(block, difference.ravel()).astype(np.float64), centres)
     links = sparse.eye_array(len(members), format="csr")  # what a block can balance within itself stays there
     dual = np.zeros(len(problem.sources))
     if coarse is not None:
