@@ -25,7 +25,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy.stats import rankdata
 
 from attune.attention import emd
 from attune.params import Params
@@ -135,7 +134,7 @@ def pearson(human: Array, machine: Array, config: SimilarityConfig) -> Array:
 
 def spearman(human: Array, machine: Array, config: SimilarityConfig) -> Array:
     """Spearman's rank correlation: Pearson's of the ranks; equal cells share the average of their ranks."""
-    values = pearson(rankdata(human, axis=1), rankdata(machine, axis=1), config)
+    values = pearson(_ranks(human), _ranks(machine), config)
     return np.where(_constant(human) | _constant(machine), np.nan, values)
 
 
@@ -207,6 +206,15 @@ def _mean(values: Array) -> Similarity:
 
 def _constant(values: Array) -> npt.NDArray[np.bool_]:
     return np.ptp(values, axis=1) <= CONSTANT * np.abs(values).max(axis=1)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks within each row from 1 on; equal values share the average of theirs."""
+    ranks = np.empty_like(values)
+    for row, result in zip(values, ranks, strict=True):
+        ordered = np.sort(row)
+        result[:] = (np.searchsorted(ordered, row, "left") + np.searchsorted(ordered, row, "right") + 1) / 2
+    return ranks
 
 
 def _unit(values: Array) -> Array:
