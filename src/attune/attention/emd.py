@@ -17,11 +17,13 @@ distance - u is least, until the bounds meet the tolerance. (Coarse to fine with
 2016, "A sparse multiscale algorithm for dense optimal transport".)
 """
 
+import os
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import ot
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
@@ -189,10 +191,27 @@ def _exact(problem: _Transport) -> Bounded:
 
 def _simplex(problem: _Transport, distances: Array | sparse.coo_array) -> tuple[sparse.coo_array, dict]:
     """Optimal plan along the given routes, and POT's log with the dual values ``u`` of the sources."""
-    plan, log = ot.emd(problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False)
+    plan, log = _solver()(problem.supply, problem.demand, distances, numItermax=ITERATIONS, log=True, center_dual=False)
     if log["warning"] is not None:
         raise UnconvergedError(f"earth mover's distance: {log['warning']}")
     return sparse.coo_array(plan), log
+
+
+@cache
+def _solver() -> Any:
+    """POT's network simplex; of the frameworks that POT would load beside NumPy (seconds), none is needed."""
+    silenced = {f"POT_BACKEND_DISABLE_{name}": "1" for name in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")}
+    before = {name: os.environ.get(name) for name in silenced}
+    os.environ.update(silenced)
+    try:
+        import ot
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return ot.emd
 
 
 def _refined(problem: _Transport, difference: Array, places: Array, tolerance: float) -> Bounded:
@@ -222,7 +241,7 @@ def _coarse(problem: _Transport, difference: Array, places: Array) -> tuple[Inte
     block = np.ravel_multi_index(tuple(np.indices(shape).reshape(3, -1) // np.array(BLOCK)[:, None]), counts)
     members = np.bincount(block)
     centres = np.stack([np.bincount(block, axis) / members for axis in places.T], axis=1)
-    coarse = _Transport.of(np.bincount(block, difference.ravel()), centres)
+    coarse = _Transport.of(np.bincount(block, difference.ravel()).astype(np.float64), centres)
     links = sparse.eye_array(len(members), format="csr")  # what a block can balance within itself stays there
     dual = np.zeros(len(problem.sources))
     if coarse is not None:

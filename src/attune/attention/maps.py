@@ -82,7 +82,8 @@ def to_view(maps: npt.ArrayLike, view: Literal["square", "crop"], size: int) -> 
         InputError: the frame is smaller than the crop.
     """
     pixels = np.asarray(maps, dtype=np.float64)
-    top, left, side = view_box(*pixels.shape[1:], view, size)
+    height, width = pixels.shape[1:]
+    top, left, side = view_box(height, width, view, size)
     return pixels[:, top : top + side, left : left + side]
 
 
