@@ -67,7 +67,7 @@ def agreement_table(groups: Groups, labels: str) -> pd.DataFrame:
     labels prevalence_index, bias_index (pairs only: pooled annotators have no order), positive_ and negative_agreement.
     """
     tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
-    sums = [_with_whole(groups.draws.sums(table), 2) for table in tables]  # (D, P, T + 1, L, L)
+    sums = _sums(groups, labels)
     compared = _pooled([agreement.total(each) for each in sums])
     agreed = _pooled([agreement.observed(each) for each in sums])
     sessions = _sessions([agreement.total(_with_whole(table, 2)) for table in tables])
@@ -92,6 +92,13 @@ def agreement_table(groups: Groups, labels: str) -> pd.DataFrame:
     if labels == "binary":
         columns |= _binary_indices(_pooled(sums)[0][present], columns["annotator_1"] == ALL)
     return _finished(columns, "every label alike")
+
+
+def kappas(groups: Groups, labels: str) -> Array:
+    """Kappa of every draw and group, ``(D, V + 1, P + 1, T + 1)``, for what compares two kinds of groups."""
+    counts = (agreement.observed, agreement.expected_cohen, agreement.total)
+    sums = _sums(groups, labels)
+    return agreement.corrected(*(_pooled([count(each) for each in sums]) for count in counts))
 
 
 def tolerance_table(groups: Groups, labels: str, tolerances_ms: Sequence[int]) -> pd.DataFrame:
@@ -170,6 +177,12 @@ def annotators(protocol: Protocol) -> pd.DataFrame:
 
 def _labelled(tables: Array, labels: str) -> Array:
     return agreement.binary(tables) if labels == "binary" else tables
+
+
+def _sums(groups: Groups, labels: str) -> list[Array]:
+    """Agreement tables of every draw, ``(D, P, T + 1, L, L)`` per variable."""
+    tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
+    return [_with_whole(groups.draws.sums(table), 2) for table in tables]
 
 
 def _with_whole(counts: Array, axis: int) -> Array:
