@@ -40,7 +40,7 @@ def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary", 
     tasks = list(dict.fromkeys(table["task"])) or [ALL]
     names = list(annotators["letter" if anonymous else "annotator"])
 
-    side = max(2.3, 0.75 * len(names))
+    side = max(2.3, (0.75 if len(names) < 4 else 0.95) * len(names))  # four and more shrink to the cells' text
     figure = Figure(figsize=(side * len(tasks) + 1.4, (side + 0.4) * len(variables) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(variables), len(tasks), squeeze=False)
