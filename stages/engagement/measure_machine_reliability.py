@@ -8,24 +8,22 @@ from attune.annotation.protocol import Protocol
 from attune.annotation.reliability import ReliabilityConfig
 
 
-def main(ratings: Path, metrics: Path, plots: Path) -> None:
-    """Write the headline numbers, and the tables and figures with initials and with letters."""
+def main(ratings: Path, out: Path, metrics: Path, plots: Path) -> None:
+    """Write tables and a figure with initials into a folder of the data, and what git holds with letters instead."""
     protocol = params.load("engagement.protocol", Protocol)
     config = params.load("engagement.reliability", ReliabilityConfig)
     table = clip_ratings.read(ratings, protocol)
-    tables = clip_ratings.measure(table, protocol, config)
+    measured = clip_ratings.measure(table, protocol, config)
     from attune.annotation import reliability_figures  # matplotlib loads after the input is known good
 
-    agreement, raters = tables["agreement"], tables["annotators"]
-    with artifacts.replacing_folder(plots) as folder:
-        artifacts.write_table(folder / "difference.csv", tables["difference"])
-        reliability_figures.write(folder / "comparison.png", reliability_figures.draw_kinds(agreement))
-        for names, anonymous in (("initials", False), ("anonymised", True)):
-            shown = clip_ratings.anonymised(agreement, raters) if anonymous else agreement
-            artifacts.write_table(folder / names / "agreement.csv", shown)
-            figure = reliability_figures.draw(agreement, raters, clip_ratings.LABELS, anonymous)
-            reliability_figures.write(folder / names / "kappa.png", figure)
-    artifacts.write_json(metrics, clip_ratings.headline(tables, table))
+    for target, tables in ((out, measured), (plots, clip_ratings.anonymised(measured))):
+        with artifacts.replacing_folder(target) as folder:
+            for name in ("agreement", "difference"):
+                artifacts.write_table(folder / f"{name}.csv", tables[name])
+            reliability_figures.write(folder / "comparison.png", reliability_figures.draw_kinds(tables["agreement"]))
+            figure = reliability_figures.draw(tables["agreement"], tables["annotators"], clip_ratings.LABELS)
+            reliability_figures.write(folder / "kappa.png", figure)
+    artifacts.write_json(metrics, clip_ratings.headline(measured, table))
 
 
 if __name__ == "__main__":

@@ -143,9 +143,10 @@ def test_the_order_of_the_rows_does_not_matter(ratings: pd.DataFrame, tables: di
 
 
 def test_anonymised_tables_and_figures_hold_no_initials(tables: dict[str, pd.DataFrame]) -> None:
-    shown = clip_ratings.anonymised(tables["agreement"], tables["annotators"])
-    assert set(shown["annotator_1"]) | set(shown["annotator_2"]) == {"all", "A", "B", "C", MODEL}
-    figure = reliability_figures.draw(tables["agreement"], tables["annotators"], anonymous=True)
+    shown = clip_ratings.anonymised(tables)
+    agreement = shown["agreement"]
+    assert set(agreement["annotator_1"]) | set(agreement["annotator_2"]) == {"all", "A", "B", "C", MODEL}
+    figure = reliability_figures.draw(agreement, shown["annotators"])
     ticks = {text.get_text() for axes in figure.axes[:-1] for text in axes.get_xticklabels()}
     assert ticks == {"A", "B", "C", MODEL}
     titles = [axes.title.get_text() for axes in figure.axes]
@@ -192,12 +193,12 @@ def test_the_stage_writes_everything_and_the_same_twice(ratings: pd.DataFrame, t
     script = ROOT / "stages/engagement/measure_machine_reliability.py"
     written = []
     for out in ("first", "second"):
-        command = [sys.executable, str(script), "ratings.csv", f"{out}/m.json", f"{out}/plots"]
+        command = [sys.executable, str(script), "ratings.csv", f"{out}/data", f"{out}/m.json", f"{out}/plots"]
         subprocess.run(command, cwd=tmp_path, check=True)
         folder = tmp_path / out
-        written.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+        written.append({p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
     assert written[0] == written[1]
-    names = {path.as_posix() for path in written[0]}
-    files = {f"plots/{kind}/{name}" for kind in ("initials", "anonymised") for name in ("kappa.png", "agreement.csv")}
-    assert names == {"m.json", "plots/difference.csv", "plots/comparison.png"} | files
-    assert b"ew" not in written[0][Path("plots/anonymised/agreement.csv")]
+    names = ("agreement.csv", "difference.csv", "comparison.png", "kappa.png")
+    assert set(written[0]) == {"m.json", *(f"{folder}/{name}" for folder in ("data", "plots") for name in names)}
+    assert b",ew," in written[0]["data/agreement.csv"]
+    assert b",ew," not in written[0]["plots/agreement.csv"]

@@ -147,10 +147,13 @@ def collect(ratings: pd.DataFrame, raters: Protocol) -> dict[str, Tallies]:
     }
 
 
-def anonymised(table: pd.DataFrame, annotators: pd.DataFrame) -> pd.DataFrame:
-    """The table ``agreement`` with letters instead of initials."""
-    letters = {ALL: ALL, **dict(zip(annotators["annotator"], annotators["letter"], strict=True))}
-    return table.assign(**{name: table[name].map(letters) for name in ("annotator_1", "annotator_2")})
+def anonymised(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of :func:`measure` with letters instead of initials."""
+    raters = tables["annotators"]
+    letters = {ALL: ALL, **dict(zip(raters["annotator"], raters["letter"], strict=True))}
+    agreement = tables["agreement"]
+    people = {name: agreement[name].map(letters) for name in ("annotator_1", "annotator_2")}
+    return {**tables, "agreement": agreement.assign(**people), "annotators": raters.assign(annotator=raters["letter"])}
 
 
 def headline(tables: dict[str, pd.DataFrame], ratings: pd.DataFrame) -> dict[str, float | None]:
