@@ -80,9 +80,14 @@ def staged(folder: Path) -> Iterator[Blob]:
     return (blob for blob in tracked(folder) if blob.path in changed)
 
 
-def history(folder: Path) -> Iterator[Blob]:
-    """Everything that any branch, tag, stash or experiment reaches: files, and commits for their messages."""
-    for line in _git(folder, "rev-list", "--objects", "--all").splitlines():
+def history(folder: Path, revisions: str = "--all") -> Iterator[Blob]:
+    """Everything that any branch, tag, stash or experiment reaches: files, and commits for their messages.
+
+    Args:
+        folder: the repository.
+        revisions: a branch or commit to look at its history alone.
+    """
+    for line in _git(folder, "rev-list", "--objects", revisions).splitlines():
         name, _, path = line.partition(" ")
         yield Blob(name, path)
     yield from tracked(folder)

@@ -96,7 +96,8 @@ def _embedded(text: str, depth: int) -> Iterator[str]:
     """What base64 runs decode to, as far as it has a known kind; hashes and keys decode to nothing known."""
     for found in _BASE64.finditer(text):
         run = re.sub(r"\\[nr]|[\s\"',]", "", found[0]).translate(str.maketrans("-_", "+/"))
-        data = base64.b64decode(run[: len(run) // 4 * 4])
+        whole = len(run) - (len(run) % 4 == 1)  # a character alone encodes nothing
+        data = base64.b64decode(run[:whole] + "=" * (-whole % 4))
         if len(data) < _SMALLEST:
             continue
         kind = content.kind(data[:512])
