@@ -9,14 +9,14 @@ from attune.annotation.reliability import ReliabilityConfig
 
 
 def main(ratings: Path, out: Path, metrics: Path, plots: Path) -> None:
-    """Write tables and a figure with initials into a folder of the data, and what git holds with letters instead."""
+    """Write tables and a figure with initials into a folder of the data, and what git holds with the names that are shown."""
     protocol = params.load("engagement.protocol", Protocol)
     config = params.load("engagement.reliability", ReliabilityConfig)
     table = clip_ratings.read(ratings, protocol)
     measured = clip_ratings.measure(table, protocol, config)
     from attune.annotation import reliability_figures  # matplotlib loads after the input is known good
 
-    for target, tables in ((out, measured), (plots, clip_ratings.anonymised(measured))):
+    for target, tables in ((out, measured), (plots, clip_ratings.shown(measured))):
         with artifacts.replacing_folder(target) as folder:
             for name in ("agreement", "difference"):
                 artifacts.write_table(folder / f"{name}.csv", tables[name])

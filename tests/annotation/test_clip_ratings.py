@@ -143,7 +143,7 @@ def test_the_order_of_the_rows_does_not_matter(ratings: pd.DataFrame, tables: di
 
 
 def test_anonymised_tables_and_figures_hold_no_initials(tables: dict[str, pd.DataFrame]) -> None:
-    shown = clip_ratings.anonymised(tables)
+    shown = clip_ratings.shown(tables)
     agreement = shown["agreement"]
     assert set(agreement["annotator_1"]) | set(agreement["annotator_2"]) == {"all", "A", "B", "C", MODEL}
     figure = reliability_figures.draw(agreement, shown["annotators"])

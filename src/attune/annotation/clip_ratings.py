@@ -109,8 +109,8 @@ def measure(ratings: pd.DataFrame, protocol: Protocol, config: ReliabilityConfig
     groups = {kind: Groups(counted[kind], draws, raters) for kind in KINDS}
     tables = {kind: reliability_tables.agreement_table(groups[kind], LABELS) for kind in KINDS}
     agreement = pd.concat([tables[kind].assign(raters=kind) for kind in KINDS], ignore_index=True)
-    letters = reliability_tables.annotators(protocol)
-    letters.loc[len(letters)] = [MODEL, MODEL]
+    letters = reliability_tables.annotators(protocol, config.names)
+    letters.loc[len(letters)] = MODEL
     return {
         "agreement": agreement[["raters", *agreement.columns.drop("raters")]],
         "difference": _difference(groups, tables),
@@ -147,13 +147,10 @@ def collect(ratings: pd.DataFrame, raters: Protocol) -> dict[str, Tallies]:
     }
 
 
-def anonymised(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`measure` with letters instead of initials."""
-    raters = tables["annotators"]
-    letters = {ALL: ALL, **dict(zip(raters["annotator"], raters["letter"], strict=True))}
-    agreement = tables["agreement"]
-    people = {name: agreement[name].map(letters) for name in ("annotator_1", "annotator_2")}
-    return {**tables, "agreement": agreement.assign(**people), "annotators": raters.assign(annotator=raters["letter"])}
+def shown(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of :func:`measure` with the names that are shown where many people look."""
+    people = tables["annotators"]
+    return {name: reliability_tables.shown(table, people) for name, table in tables.items()}
 
 
 def headline(tables: dict[str, pd.DataFrame], ratings: pd.DataFrame) -> dict[str, float | None]:

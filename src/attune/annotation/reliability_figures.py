@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from attune import artifacts
-from attune.annotation.reliability_tables import ALL
+from attune.annotation.reliability_tables import ALL, LABELS
 
 COLOURS = colormaps["viridis"].with_extremes(bad="0.85")  # grey where nothing is defined
 SCALE = Normalize(0, 1)  # fixed, so that two figures can be compared
@@ -25,20 +25,19 @@ MARKERS = ("s", "o", "D", "^")
 MOST_WITH_INTERVALS = 5  # with more annotators a cell has no room for its interval
 
 
-def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary", anonymous: bool = False) -> Figure:
+def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary") -> Figure:
     """Heat maps of kappa, a row of panels per variable and a column per task, one cell per pair of annotators.
 
     Args:
         table: the table ``agreement``; with a column ``raters``, its kinds are pooled apart in the titles.
-        annotators: the table ``annotators``; its order is the order in the panels.
+        annotators: the table ``annotators``; its order is the order in the panels, its column annotator the names.
         labels: ``binary`` or ``multi``.
-        anonymous: write letters instead of initials.
     """
     chosen = table[(table["labels"] == labels) & (table["annotator_1"] != ALL)]
     pooled = table[(table["labels"] == labels) & (table["annotator_1"] == ALL)]
     variables = [name for name in dict.fromkeys(table["variable"]) if name != ALL] or [ALL]
     tasks = list(dict.fromkeys(table["task"])) or [ALL]
-    names = list(annotators["letter" if anonymous else "annotator"])
+    names = list(annotators["annotator"])
 
     side = max(2.3, (0.75 if len(names) < 4 else 0.95) * len(names))  # four and more shrink to the cells' text
     figure = Figure(figsize=(side * len(tasks) + 1.4, (side + 0.4) * len(variables) + 0.6), layout="constrained")
@@ -52,10 +51,16 @@ def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary", 
             if len(whole):
                 title += f"\n{_pooled(whole)}"
             panels[row, column].set_title(title, fontsize=10)
-            _matrix(panels[row, column], here, list(annotators["annotator"]), names)
+            _matrix(panels[row, column], here, names)
     kind = "engaged or not" if labels == "binary" else "all values"
     figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=panels, label=f"Cohen's kappa ({kind})", shrink=0.8)
     return figure
+
+
+def write_all(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Draw a heat map for each kind of labels, ``kappa_binary.png`` and ``kappa_multi.png``."""
+    for labels in LABELS:
+        write(folder / f"kappa_{labels}.png", draw(tables["agreement"], tables["annotators"], labels))
 
 
 def draw_tolerance(table: pd.DataFrame, labels: str = "binary") -> Figure:
@@ -121,10 +126,10 @@ def write(path: Path, figure: Figure) -> None:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
-def _matrix(axes: Axes, rows: pd.DataFrame, annotators: list[str], names: list[str]) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     """One panel: a symmetric matrix with kappa and its interval in every cell."""
-    size = len(annotators)
-    place = {annotator: position for position, annotator in enumerate(annotators)}
+    size = len(names)
+    place = {name: position for position, name in enumerate(names)}
     values = np.full((size, size), np.nan)
     for row in rows.itertuples():
         cells = place[str(row.annotator_1)], place[str(row.annotator_2)]

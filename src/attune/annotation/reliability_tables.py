@@ -26,6 +26,7 @@ from attune.annotation.tallies import Tallies, pairs_of
 
 ALL = "all"
 LABELS = ("binary", "multi")
+PEOPLE = ("annotator", "annotator_1", "annotator_2")  # the columns that name annotators
 DECIMALS = 6  # another order of summing differs later than this, so files do not differ
 
 
@@ -169,10 +170,26 @@ def coverage(groups: Groups, sample_ms: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["session", "task", "annotators", "compared_s"])
 
 
-def annotators(protocol: Protocol) -> pd.DataFrame:
-    """The letters that stand for the annotators where names should not appear, by their order in the protocol."""
+def annotators(protocol: Protocol, names: str) -> pd.DataFrame:
+    """What stands for the annotators where many people look: letters by their order in the protocol, or initials.
+
+    Args:
+        protocol: names the annotators.
+        names: ``anonymous`` or ``initials``.
+
+    Returns:
+        A table of the columns annotator, letter and shown; the last is one of the others.
+    """
     letters = [chr(ord("A") + place) if place < 26 else f"A{place}" for place in range(len(protocol.annotators))]
-    return pd.DataFrame({"annotator": list(protocol.annotators), "letter": letters})
+    table = pd.DataFrame({"annotator": list(protocol.annotators), "letter": letters})
+    return table.assign(shown=table["letter" if names == "anonymous" else "annotator"])
+
+
+def shown(table: pd.DataFrame, annotators: pd.DataFrame) -> pd.DataFrame:
+    """A table in which every annotator has the name that is shown (``all`` remains)."""
+    names = dict(zip(annotators["annotator"], annotators["shown"], strict=True))
+    columns = [column for column in PEOPLE if column in table.columns]
+    return table.assign(**{column: table[column].map(lambda name: names.get(name, name)) for column in columns})
 
 
 def _labelled(tables: Array, labels: str) -> Array:
