@@ -9,7 +9,7 @@ from attune.annotation.reliability import ReliabilityConfig
 
 
 def main(ratings: Path, out: Path, metrics: Path, plots: Path) -> None:
-    """Write tables and a figure with initials into a folder of the data, and what git holds with the names that are shown."""
+    """Write tables and figures, with initials into the data, and with the names that are shown for git."""
     protocol = params.load("engagement.protocol", Protocol)
     config = params.load("engagement.reliability", ReliabilityConfig)
     table = clip_ratings.read(ratings, protocol)

@@ -113,7 +113,7 @@ class Section:
 def number(value: object, digits: int = 2) -> str:
     """A number as the page writes it; a dash where it is undefined."""
     if value is None or isinstance(value, str) or value != value:
-        return str(value) if isinstance(value, str) and value else "–"
+        return str(value) if isinstance(value, str) and value else "\N{EN DASH}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

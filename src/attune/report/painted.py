@@ -49,7 +49,7 @@ class Paintings:
             start_ms: of the snippet.
             painters: folders of the paintings by the names that are written above them.
         """
-        pixels = self.reader.read(session, start_ms).astype(np.float32) / 255
+        pixels = self.reader.read(session, start_ms).astype(np.float32) / np.float32(255)
         maps = {(name, PAINTED): square(painting.read_map(folder)) for name, folder in painters.items()}
         with TemporaryDirectory() as folder:
             path = Path(folder) / "painted.mp4"
@@ -65,7 +65,7 @@ def read_snippets(path: Path) -> pd.DataFrame:
     return table.drop_duplicates("snippet").sort_values("snippet", ignore_index=True)
 
 
-def square(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def square(pictures: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """The central square of pictures (T, H, W, ...)."""
     height, width = pictures.shape[1:3]
     side = min(height, width)

@@ -27,13 +27,13 @@ from attune.report.embedding import Budget
 
 ALL = "all"
 F1 = (
-    "F1 joins two questions in one number from 0 to 1: of the clips that were called engaged, how many were (precision), "
-    "and of those that were engaged, how many were found (recall). 1 is perfect."
+    "F1 joins two questions in one number from 0 to 1: of the clips that were called engaged, how many were "
+    "(precision), and of those that were engaged, how many were found (recall). 1 is perfect."
 )
 KAPPA = (
-    "Kappa is agreement beyond chance: 0 is what two raters reach who guess, each at their own rate, and 1 is agreement "
-    "everywhere. It is usually called fair above .4, good above .6 and excellent above .8, yet depends on how rare the "
-    "behaviour is."
+    "Kappa is agreement beyond chance: 0 is what two raters reach who guess, each at their own rate, and 1 is "
+    "agreement everywhere. Landis and Koch call it moderate above 0.4, substantial above 0.6 and almost perfect above "
+    "0.8; where a behaviour is very rare or very frequent, kappa is low even among raters who seldom disagree."
 )
 INTERVALS = (
     "Numbers in brackets are 95 % intervals, unless the parameters say another share: whole sessions were drawn with "
@@ -60,7 +60,7 @@ class Material:
         if not path.is_file():
             return None
         text = pd.read_csv(path, keep_default_na=False, dtype=str, encoding="utf-8")
-        return text.apply(lambda column: _numbers(column))
+        return text.apply(_numbers)
 
     def figure(self, name: str, alt: str, caption: str, stage: str) -> Figure | Missing:
         """A picture of plots/, or the word that it is missing and the stage that makes it."""
@@ -100,15 +100,15 @@ def _learned(summary: dict[str, Any]) -> list[Number]:
             "F1 of the models on new sessions",
             number(summary.get("test_f1")),
             f"chance {chance}, one annotator against another {human}",
-            "How well the models tell engaged clips of sessions that played no part in training, averaged over tasks and "
-            "behaviours. “Chance” is the best that can be reached without looking.",
+            "How well the models tell engaged clips of sessions that played no part in training, averaged over tasks "
+            "and behaviours. “Chance” is the best that can be reached without looking.",
         ),
         Number(
             "Balanced accuracy",
             number(summary.get("test_balanced_accuracy")),
             "chance 0.50",
-            "The mean of two shares: engaged clips that were recognised, and not engaged ones. It does not depend on how "
-            "often children are engaged.",
+            "The mean of two shares: engaged clips that were recognised, and not engaged ones. It does not depend on "
+            "how often children are engaged.",
         ),
         Number(
             "Models better than chance",
@@ -239,7 +239,7 @@ def searches(material: Material) -> Section:
     return part
 
 
-def reliability(material: Material, shown: str) -> Section:
+def reliability(material: Material) -> Section:
     """How far annotators agree, and the model with them."""
     part = Section("reliability", "How far people and models agree", [Text(KAPPA)])
     human = material.json("reliability")
@@ -248,12 +248,9 @@ def reliability(material: Material, shown: str) -> Section:
     else:
         part.blocks.append(_human(human))
     for labels, words in (("binary", "engaged or not"), ("multi", "every value of the vocabulary")):
-        name = f"reliability/{shown}/kappa_{labels}.png"
-        if not (material.plots / name).is_file():
-            name = f"reliability/kappa_{labels}.png"
         part.blocks.append(
             material.figure(
-                name,
+                f"reliability/kappa_{labels}.png",
                 f"Matrices of kappa for every pair of annotators, by behaviour and task; labels: {words}.",
                 f"Annotators with each other, all sessions, every tenth of a second ({words}).",
                 "summarise",
