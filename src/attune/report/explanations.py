@@ -1,7 +1,7 @@
 """The sections about attention: videos of people's and machines' maps, quality of the maps, similarity.
 
-Which snippets are shown: in rounds, one of each task, behaviour and label, those that people have painted first, as
-many as the settings say. The metrics files of these stages are shown as they are: a flat one as names and numbers, a
+Which snippets are shown: in rounds, one of each task, behaviour and label, those that most people have painted first,
+as many as the settings say. The metrics files of these stages are shown as they are: a flat one as names and numbers, a
 nested one as a table with a row for each outer and a column for each inner name.
 """
 
@@ -73,7 +73,8 @@ def videos(material: Material, shown: Shown) -> Section:
         cure = "People paint with “attune paint”; nothing is wrong before that."
         part.blocks.append(Missing("maps that people have painted", "the folder attention of the raw data", cure))
     made = {name: _machine(shown.overlays, name) for name in shown.snippets["snippet"]}
-    there = shown.snippets[[bool(made[name] or name in shown.paintings.folders) for name in shown.snippets["snippet"]]]
+    listed = shown.snippets.assign(explained=[bool(made[name]) for name in shown.snippets["snippet"]])
+    there = listed[listed["explained"] | listed["snippet"].isin(list(shown.paintings.folders))]
     for row in _chosen(there, shown.paintings, shown.most).to_dict("records"):
         name, label = row["snippet"], "engaged" if row["label"] else "not engaged"
         told = f"Session {row['session']} from {row['start_ms'] / 1000:.1f} s; annotators agree: {label}."
@@ -97,7 +98,7 @@ def quality(material: Material) -> Section:
             "and, where the truth is known as in the demo, does it point to what the answer depends on?"
         )
     )
-    _results(part, material, "attention_quality", "attention_quality", "the stage of attention quality")
+    _results(part, material, "attention_quality", "attention_quality", "attention_quality")
     return part
 
 
@@ -157,12 +158,13 @@ def _results(part: Section, material: Material, metrics: str, plots: str, stage:
 
 
 def _chosen(snippets: pd.DataFrame, paintings: Paintings, most: int) -> pd.DataFrame:
-    """Snippets in rounds of every task, behaviour and label; painted ones first."""
-    painted = snippets["snippet"].isin(list(paintings.folders))
-    ordered = snippets.assign(painted=painted).sort_values(["painted", "snippet"], ascending=[False, True])
+    """Snippets in rounds of every task, behaviour and label; those with the most to see come first."""
+    painters = snippets["snippet"].map(lambda name: len(paintings.folders.get(name, {})))
+    ordered = snippets.assign(seen=painters + snippets["explained"])
+    ordered = ordered.sort_values(["seen", "snippet"], ascending=[False, True])
     group = ["task", "variable", "label"]
     ordered["round"] = ordered.groupby(group).cumcount()
-    return ordered.sort_values(["round", "painted", *group], ascending=[True, False, True, True, False]).head(most)
+    return ordered.sort_values(["round", *group], ascending=[True, True, True, False]).head(most)
 
 
 def _machine(overlays: Path, name: str) -> list[Path]:
@@ -186,11 +188,15 @@ def _human(material: Material, shown: Shown, row: Mapping[Any, Any]) -> list[Vid
         return []
     named = {shown.names.get(name, "painter"): folder for name, folder in painters.items()}
     named = dict(sorted(named.items()))
-    content = shown.paintings.video(row["session"], int(row["start_ms"]), named)
-    path = Path(f"painted by {', '.join(named)}.mp4")
-    alt = f"The clip with what was painted by {', '.join(named)}."
-    source = material.budget.embed(path, content)
-    return [Video(source, "the painted maps of the raw data", alt, f"People: {', '.join(named)}")]
+    content, others = shown.paintings.video(row["session"], int(row["start_ms"]), named)
+    seen = ", ".join(name for name in named if name not in others)
+    told = f"People: {seen}" if seen else "People"
+    if others:
+        told += f" (left out, painted on frames of another number or size: {', '.join(others)})"
+    if not seen:
+        return [Video(None, told, "", told)]
+    source = material.budget.embed(Path(f"painted by {seen}.mp4"), content)
+    return [Video(source, "the painted maps of the raw data", f"The clip with what was painted by {seen}.", told)]
 
 
 def _words(name: str) -> str:

@@ -41,20 +41,27 @@ class Paintings:
                 found.setdefault(name, {})[annotator] = folder
         return cls(found, ClipReader(frames, rate, num_frames), rate)
 
-    def video(self, session: str, start_ms: int, painters: Mapping[str, Path]) -> bytes:
+    def video(self, session: str, start_ms: int, painters: Mapping[str, Path]) -> tuple[bytes, list[str]]:
         """An MP4 of a snippet with the map of each painter.
 
         Args:
             session: of the snippet.
             start_ms: of the snippet.
             painters: folders of the paintings by the names that are written above them.
+
+        Returns:
+            The file (empty if no map fits), and the painters whose maps are of frames of another number or size, which it leaves out.
         """
         pixels = self.reader.read(session, start_ms).astype(np.float32) / np.float32(255)
-        maps = {(name, PAINTED): square(painting.read_map(folder)) for name, folder in painters.items()}
+        painted = {name: painting.read_map(folder) for name, folder in painters.items()}
+        fitting = {(name, PAINTED): square(each) for name, each in painted.items() if each.shape == pixels.shape[:3]}
+        others = [name for name in painted if (name, PAINTED) not in fitting]
+        if not fitting:
+            return b"", others
         with TemporaryDirectory() as folder:
             path = Path(folder) / "painted.mp4"
-            overlay.write(path, overlay.grid(square(pixels), maps, (PAINTED,), CELL), self.rate)
-            return path.read_bytes()
+            overlay.write(path, overlay.grid(square(pixels), fitting, (PAINTED,), CELL), self.rate)
+            return path.read_bytes(), others
 
 
 def read_snippets(path: Path) -> pd.DataFrame:
