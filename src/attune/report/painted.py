@@ -50,7 +50,8 @@ class Paintings:
             painters: folders of the paintings by the names that are written above them.
 
         Returns:
-            The file (empty if no map fits), and the painters whose maps are of frames of another number or size, which it leaves out.
+            The file, empty if no map fits, and the painters whose maps are of frames of another number or size;
+            it leaves these out.
         """
         pixels = self.reader.read(session, start_ms).astype(np.float32) / np.float32(255)
         painted = {name: painting.read_map(folder) for name, folder in painters.items()}
