@@ -10,6 +10,7 @@ from attune import cli_learning, cli_sharing, console, params
 from attune.problems import InputError, Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+REPORT = Path("data/report/index.html")
 
 
 @app.command()
@@ -18,6 +19,10 @@ def where() -> None:
     print("metrics/engagement/  the numbers that people compare: `dvc metrics show`, `dvc metrics diff`")
     print("plots/engagement/    figures and tables: `dvc plots show` makes a page of them")
     print("data/processed/      spans, folds, small videos and their frames, in the versions that dvc.lock names")
+    print("models/engagement/   the final models: `attune predict` applies one to a video")
+    print("All results on one page, for a browser, without a network:")
+    there = REPORT.is_file()
+    print(f"  {REPORT.resolve()}" if there else f"  {REPORT} is not there yet; `dvc repro` makes it")
 
 
 @app.command()

@@ -52,7 +52,7 @@ def predict(
     from attune.annotation import elan_writer  # imported here so that the other commands start fast
     from attune.learning import models, prediction
     from attune.learning.device import device
-    from attune.video import clips, files, processing
+    from attune.video import files, processing
 
     network, configuration = models.load(model)
     network = network.to(device())
@@ -66,8 +66,7 @@ def predict(
     with tempfile.TemporaryDirectory(dir=out, prefix=".predict-") as folder:  # may be larger than /tmp
         work = Path(folder)
         piece = processing.process({video.stem: video}, work / "video", configuration.video)[video.stem]
-        num_frames = clips.num_frames(configuration.clips, configuration.video.frame_rate)
-        total = prediction.frames_to_encode(network, piece.frames, start_ms, num_frames)
+        total = prediction.frames_to_encode(network, configuration, piece.frames, start_ms)
         with tqdm(total=total, desc="predict", unit="frame", disable=None) as bar:
             table = prediction.predict(
                 network, configuration, piece.frames, duration_ms, start_ms, work / "features", bar.update

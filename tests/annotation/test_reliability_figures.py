@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from attune.annotation import reliability_figures
+from attune.annotation import reliability_figures, reliability_tables
 
 
 def _agreement(kappa: float = 0.71) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def _agreement(kappa: float = 0.71) -> pd.DataFrame:
     return table.assign(labels="binary", kappa=kappa, kappa_low=0.6, kappa_high=0.8)
 
 
-ANNOTATORS = pd.DataFrame({"annotator": ["ew", "kb", "mt"], "letter": ["A", "B", "C"]})
+ANNOTATORS = pd.DataFrame({"annotator": ["ew", "kb", "mt"], "letter": ["A", "B", "C"], "shown": ["A", "B", "C"]})
 
 
 def _texts(figure: Figure) -> set[str]:
@@ -33,7 +33,8 @@ def test_cells_hold_kappa_and_interval() -> None:
 
 
 def test_anonymous_figure_holds_no_initials() -> None:
-    texts = _texts(reliability_figures.draw(_agreement(), ANNOTATORS, anonymous=True))
+    shown = [reliability_tables.shown(table, ANNOTATORS) for table in (_agreement(), ANNOTATORS)]
+    texts = _texts(reliability_figures.draw(*shown))
     assert {"A", "B", "C"} <= texts
     assert not {"ew", "kb", "mt"} & texts
 

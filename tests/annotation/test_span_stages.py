@@ -1,6 +1,7 @@
 """The stages from spans to folds, chance and summary, on good input as processes, on broken input within this one."""
 
 import json
+import re
 import runpy
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from attune import artifacts, params
-from attune.annotation import folds, spans
+from attune.annotation import folds, reliability_tables, spans
 from attune.annotation.protocol import Protocol
 from tests.conftest import ROOT
 
@@ -99,7 +100,31 @@ def test_from_spans_to_folds_chance_and_figures(results: Path) -> None:
         "plots/folds/balance.png",
         "plots/folds/balance.csv",
     } <= made
-    assert {f"plots/reliability/{names}/kappa_binary.png" for names in ("initials", "anonymised")} <= made
+    assert {"plots/reliability/kappa_binary.png", "plots/reliability/kappa_multi.png"} <= made
+    assert (results / "reliability/initials/kappa_binary.png").is_file()
+
+
+def test_what_git_holds_has_letters_and_the_measured_folder_initials(results: Path) -> None:
+    for name, column in (("agreement", "annotator_1"), ("events", "annotator_2"), ("span_lengths", "annotator")):
+        measured, shown = (pd.read_csv(results / top / f"{name}.csv") for top in ("reliability", "plots/reliability"))
+        assert {"ew", "kb"} & set(measured[column])
+        assert {"A", "B"} & set(shown[column])
+        people = [each for each in reliability_tables.PEOPLE if each in shown]
+        pd.testing.assert_frame_equal(shown.drop(columns=people), measured.drop(columns=people))
+    for path in [*(results / "plots").rglob("*.*"), *(results / "metrics").rglob("*.*")]:
+        assert not re.search(rb"\b(ew|kb)\b", path.read_bytes() if path.suffix != ".png" else b""), path
+
+
+def test_initials_are_shown_on_demand(project: Path, run_stage: Callable) -> None:
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params + "    names: initials\n")
+    for stage in (RELIABILITY, SUMMARISE):
+        assert run_stage(*stage, cwd=project).returncode == 0
+    for name in ("agreement", "events", "span_lengths", "coverage"):
+        paths = [project / top / f"{name}.csv" for top in ("reliability", "plots/reliability")]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    figures = [project / top / "kappa_multi.png" for top in ("reliability/initials", "plots/reliability")]
+    assert figures[0].read_bytes() == figures[1].read_bytes()
 
 
 def test_a_second_run_writes_the_same_bytes(project: Path, run_stage: Callable) -> None:

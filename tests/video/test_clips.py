@@ -326,3 +326,32 @@ def test_bad_stores_are_named(tmp_path: Path, store: np.ndarray) -> None:
         file.truncate(500)
     with pytest.raises(InputError, match=r"s1.npy: expected a whole frame store"):
         reader.read("s1", 3200)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_consecutive_clips_tile_the_common_time(seed: int) -> None:
+    """Greedily, millisecond by millisecond: a clip starts as soon as all annotators cover a whole one."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for session in ("a", "b"):
+        for annotator in ("ann", "bob"):
+            borders = np.sort(rng.choice(60, 6, replace=False))
+            rows += [(session, annotator, "play", int(borders[i]), int(borders[i + 1])) for i in (0, 2, 4)]
+            rows += [(session, annotator, "rest", 70, 70 + int(rng.integers(4, 30)))]
+    table = pd.DataFrame(rows, columns=list(spans.TASKS))
+    config = clips.ClipConfig(duration_s=0.004)
+    found = clips.consecutive(table, config)
+    expected = []
+    for (session, task), group in table.groupby(["session", "task"]):
+        covered = np.zeros((2, 110), dtype=bool)
+        for row in group.itertuples():
+            covered[("ann", "bob").index(str(row.annotator)), row.start_ms : row.end_ms] = True  # type: ignore[misc]
+        time, index = 0, 0
+        while time + 4 <= 110:
+            if covered[:, time : time + 4].all():
+                expected.append((session, task, index, time))
+                time, index = time + 4, index + 1
+            else:
+                time += 1
+    assert list(found.itertuples(index=False, name=None)) == expected
+    assert list(found.columns) == list(clips.CLIPS)

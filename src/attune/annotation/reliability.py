@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
@@ -21,8 +21,10 @@ _KAPPA = {"kappa": "float64", "kappa_low": "float64", "kappa_high": "float64"}
 COLUMNS = {
     "agreement": {**_GROUP, "task": "str", "agreement": "float64", **_KAPPA, "ac1": "float64", "alpha": "float64"},
     "tolerance": {**_GROUP, "tolerance_ms": "int64", **_KAPPA, "mean_span_s": "float64"},
-    "annotators": {"annotator": "str", "letter": "str"},
+    "annotators": {"annotator": "str", "letter": "str", "shown": "str"},
 }
+
+COMPARED = ("agreement", "tolerance", "events", "span_lengths", "coverage")
 
 
 class ReliabilityConfig(Params):
@@ -35,6 +37,8 @@ class ReliabilityConfig(Params):
         bootstrap: number of draws of sessions.
         confidence: share of the draws that an interval holds.
         seed: seed of the draws.
+        names: what stands for the annotators in metrics/ and plots/, which git holds and many people see: letters
+            (``anonymous``) or their ``initials``.
     """
 
     sample_ms: int = Field(gt=0)
@@ -43,6 +47,7 @@ class ReliabilityConfig(Params):
     bootstrap: int = Field(ge=100)
     confidence: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0)
+    names: Literal["anonymous", "initials"] = "anonymous"
 
     @model_validator(mode="after")
     def _tolerances_on_the_grid(self) -> Self:
@@ -79,7 +84,7 @@ def measure(
         "events": reliability_tables.event_table(groups),
         "span_lengths": reliability_tables.span_lengths(groups),
         "coverage": reliability_tables.coverage(groups, config.sample_ms),
-        "annotators": reliability_tables.annotators(protocol),
+        "annotators": reliability_tables.annotators(protocol, config.names),
     }
 
 
@@ -90,6 +95,25 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
         InputError: a file is missing or lacks a column.
     """
     return {name: artifacts.read_table(folder / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
+
+
+def compared(folder: Path, annotators: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of which people compare versions, as text, with the names that are to be shown.
+
+    Args:
+        folder: the folder of the stage measure_reliability.
+        annotators: the table ``annotators``.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    found = {}
+    for name in COMPARED:
+        path = folder / f"{name}.csv"
+        columns = path.read_text(encoding="utf-8").partition("\n")[0].split(",") if path.is_file() else []
+        table = artifacts.read_table(path, dict.fromkeys(columns, "str"))
+        found[name] = reliability_tables.shown(table, annotators)
+    return found
 
 
 def headline(table: pd.DataFrame) -> dict[str, float | None]:

@@ -16,29 +16,30 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from attune import artifacts
-from attune.annotation.reliability_tables import ALL
+from attune.annotation.reliability_tables import ALL, LABELS
 
 COLOURS = colormaps["viridis"].with_extremes(bad="0.85")  # grey where nothing is defined
 SCALE = Normalize(0, 1)  # fixed, so that two figures can be compared
+KIND_NAMES = {"humans": "annotators with each other", "model": "annotators with the model"}
+MARKERS = ("s", "o", "D", "^")
 MOST_WITH_INTERVALS = 5  # with more annotators a cell has no room for its interval
 
 
-def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary", anonymous: bool = False) -> Figure:
+def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary") -> Figure:
     """Heat maps of kappa, a row of panels per variable and a column per task, one cell per pair of annotators.
 
     Args:
-        table: the table ``agreement``.
-        annotators: the table ``annotators``; its order is the order in the panels.
+        table: the table ``agreement``; with a column ``raters``, its kinds are pooled apart in the titles.
+        annotators: the table ``annotators``; its order is the order in the panels, its column annotator the names.
         labels: ``binary`` or ``multi``.
-        anonymous: write letters instead of initials.
     """
     chosen = table[(table["labels"] == labels) & (table["annotator_1"] != ALL)]
     pooled = table[(table["labels"] == labels) & (table["annotator_1"] == ALL)]
     variables = [name for name in dict.fromkeys(table["variable"]) if name != ALL] or [ALL]
     tasks = list(dict.fromkeys(table["task"])) or [ALL]
-    names = list(annotators["letter" if anonymous else "annotator"])
+    names = list(annotators["annotator"])
 
-    side = max(2.3, 0.75 * len(names))
+    side = max(2.3, (0.75 if len(names) < 4 else 0.95) * len(names))  # four and more shrink to the cells' text
     figure = Figure(figsize=(side * len(tasks) + 1.4, (side + 0.4) * len(variables) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(variables), len(tasks), squeeze=False)
@@ -48,12 +49,18 @@ def draw(table: pd.DataFrame, annotators: pd.DataFrame, labels: str = "binary", 
             whole = pooled[(pooled["variable"] == variable) & (pooled["task"] == task)]
             title = f"{variable}, {'all tasks' if task == ALL else task}"
             if len(whole):
-                title += f"\npooled {_number(whole['kappa'].iloc[0])}"
+                title += f"\n{_pooled(whole)}"
             panels[row, column].set_title(title, fontsize=10)
-            _matrix(panels[row, column], here, list(annotators["annotator"]), names)
+            _matrix(panels[row, column], here, names)
     kind = "engaged or not" if labels == "binary" else "all values"
     figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=panels, label=f"Cohen's kappa ({kind})", shrink=0.8)
     return figure
+
+
+def write_all(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Draw a heat map for each kind of labels, ``kappa_binary.png`` and ``kappa_multi.png``."""
+    for labels in LABELS:
+        write(folder / f"kappa_{labels}.png", draw(tables["agreement"], tables["annotators"], labels))
 
 
 def draw_tolerance(table: pd.DataFrame, labels: str = "binary") -> Figure:
@@ -81,16 +88,48 @@ def draw_tolerance(table: pd.DataFrame, labels: str = "binary") -> Figure:
     return figure
 
 
+def draw_kinds(table: pd.DataFrame) -> Figure:
+    """Kappa of each kind of raters, pairs pooled, with its interval: a panel per variable, a line per task.
+
+    Args:
+        table: a table ``agreement`` with the column ``raters``.
+    """
+    pooled = table[table["annotator_1"] == ALL]
+    variables = [name for name in dict.fromkeys(pooled["variable"]) if name != ALL] or [ALL]
+    tasks = list(dict.fromkeys(pooled["task"]))
+    kinds = list(dict.fromkeys(pooled["raters"]))
+    size = 1.4 + 3.6 * len(variables), 1.3 + 0.5 * len(tasks)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(variables), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, variable in zip(panels, variables, strict=True):
+        for place, kind in enumerate(kinds):
+            rows = pooled[(pooled["variable"] == variable) & (pooled["raters"] == kind)].set_index("task")
+            rows = rows.reindex(tasks)
+            shift = np.arange(len(tasks)) + 0.24 * (place - (len(kinds) - 1) / 2)
+            bounds = [rows["kappa"] - rows["kappa_low"], rows["kappa_high"] - rows["kappa"]]
+            look = {"fmt": MARKERS[place % len(MARKERS)], "color": f"C{place}", "capsize": 3}
+            axes.errorbar(rows["kappa"], shift, xerr=np.nan_to_num(bounds), label=KIND_NAMES.get(kind, kind), **look)
+        axes.set_title(variable, fontsize=10)
+        axes.set_xlabel("Cohen's kappa of clips, pairs pooled")
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(tasks)), ["all tasks" if task == ALL else task for task in tasks])
+    panels[0].invert_yaxis()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
 def write(path: Path, figure: Figure) -> None:
     """Save a figure as PNG, the same bytes for the same figure."""
     with artifacts.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
-def _matrix(axes: Axes, rows: pd.DataFrame, annotators: list[str], names: list[str]) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     """One panel: a symmetric matrix with kappa and its interval in every cell."""
-    size = len(annotators)
-    place = {annotator: position for position, annotator in enumerate(annotators)}
+    size = len(names)
+    place = {name: position for position, name in enumerate(names)}
     values = np.full((size, size), np.nan)
     for row in rows.itertuples():
         cells = place[str(row.annotator_1)], place[str(row.annotator_2)]
@@ -107,6 +146,15 @@ def _matrix(axes: Axes, rows: pd.DataFrame, annotators: list[str], names: list[s
     axes.set_yticks(range(size), names)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _pooled(rows: pd.DataFrame) -> str:
+    """Second line of a panel's title."""
+    if "raters" not in rows:
+        return f"pooled {_number(rows['kappa'].iloc[0])}"
+    return ", ".join(
+        f"{kind} {_number(kappa)}" for kind, kappa in zip(rows["raters"], rows["kappa"].astype(float), strict=True)
+    )
 
 
 def _number(value: float) -> str:

@@ -26,6 +26,7 @@ from attune.annotation.tallies import Tallies, pairs_of
 
 ALL = "all"
 LABELS = ("binary", "multi")
+PEOPLE = ("annotator", "annotator_1", "annotator_2")  # the columns that name annotators
 DECIMALS = 6  # another order of summing differs later than this, so files do not differ
 
 
@@ -67,7 +68,7 @@ def agreement_table(groups: Groups, labels: str) -> pd.DataFrame:
     labels prevalence_index, bias_index (pairs only: pooled annotators have no order), positive_ and negative_agreement.
     """
     tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
-    sums = [_with_whole(groups.draws.sums(table), 2) for table in tables]  # (D, P, T + 1, L, L)
+    sums = _sums(groups, labels)
     compared = _pooled([agreement.total(each) for each in sums])
     agreed = _pooled([agreement.observed(each) for each in sums])
     sessions = _sessions([agreement.total(_with_whole(table, 2)) for table in tables])
@@ -92,6 +93,13 @@ def agreement_table(groups: Groups, labels: str) -> pd.DataFrame:
     if labels == "binary":
         columns |= _binary_indices(_pooled(sums)[0][present], columns["annotator_1"] == ALL)
     return _finished(columns, "every label alike")
+
+
+def kappas(groups: Groups, labels: str) -> Array:
+    """Kappa of every draw and group, ``(D, V + 1, P + 1, T + 1)``, for what compares two kinds of groups."""
+    counts = (agreement.observed, agreement.expected_cohen, agreement.total)
+    sums = _sums(groups, labels)
+    return agreement.corrected(*(_pooled([count(each) for each in sums]) for count in counts))
 
 
 def tolerance_table(groups: Groups, labels: str, tolerances_ms: Sequence[int]) -> pd.DataFrame:
@@ -162,14 +170,36 @@ def coverage(groups: Groups, sample_ms: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["session", "task", "annotators", "compared_s"])
 
 
-def annotators(protocol: Protocol) -> pd.DataFrame:
-    """The letters that stand for the annotators where names should not appear, by their order in the protocol."""
+def annotators(protocol: Protocol, names: str) -> pd.DataFrame:
+    """What stands for the annotators where many people look: letters by their order in the protocol, or initials.
+
+    Args:
+        protocol: names the annotators.
+        names: ``anonymous`` or ``initials``.
+
+    Returns:
+        A table of the columns annotator, letter and shown; the last is one of the others.
+    """
     letters = [chr(ord("A") + place) if place < 26 else f"A{place}" for place in range(len(protocol.annotators))]
-    return pd.DataFrame({"annotator": list(protocol.annotators), "letter": letters})
+    table = pd.DataFrame({"annotator": list(protocol.annotators), "letter": letters})
+    return table.assign(shown=table["letter" if names == "anonymous" else "annotator"])
+
+
+def shown(table: pd.DataFrame, annotators: pd.DataFrame) -> pd.DataFrame:
+    """A table in which every annotator has the name that is shown (``all`` remains)."""
+    names = dict(zip(annotators["annotator"], annotators["shown"], strict=True))
+    columns = [column for column in PEOPLE if column in table.columns]
+    return table.assign(**{column: table[column].map(lambda name: names.get(name, name)) for column in columns})
 
 
 def _labelled(tables: Array, labels: str) -> Array:
     return agreement.binary(tables) if labels == "binary" else tables
+
+
+def _sums(groups: Groups, labels: str) -> list[Array]:
+    """Agreement tables of every draw, ``(D, P, T + 1, L, L)`` per variable."""
+    tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
+    return [_with_whole(groups.draws.sums(table), 2) for table in tables]
 
 
 def _with_whole(counts: Array, axis: int) -> Array:

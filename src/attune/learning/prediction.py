@@ -19,7 +19,7 @@ from attune.learning.models import Configuration, Network
 from attune.learning.pieces import ClipChunk, FrameSpan, Integers, Look, PieceStore
 from attune.problems import InputError, Problem
 from attune.video import clips
-from attune.video.store import open_frames
+from attune.video.store import frame_index, open_frames
 
 PREDICTION = {"start_ms": "int64", "end_ms": "int64", "probability": "float64"}
 ENGAGED = "engaged"
@@ -67,23 +67,49 @@ def predict(
     Returns:
         Columns :data:`PREDICTION`.
     """
+    probability = probabilities(network, configuration, frames, start_ms, work, on_frames)
+    return _table(probability, duration_ms, start_ms, configuration)
+
+
+def probabilities(
+    network: Network,
+    configuration: Configuration,
+    frames: Path,
+    start_ms: Integers,
+    work: Path,
+    on_frames: Callable[[int], object] = lambda count: None,
+) -> npt.NDArray[np.float64]:
+    """Probability of engagement in clips of one video, (n,); see :func:`predict` for the arguments.
+
+    An encoder that sees frame by frame reads those from the first clip's first to the last clip's last.
+    """
     rate = configuration.video.frame_rate
     look = Look(clips.num_frames(configuration.clips, rate), configuration.view, configuration.mean, configuration.std)
     store = PieceStore(network.encoder, frames.parent, rate, look, work, BATCH_FRAMES)
     if network.encoder.per_frame:
-        span = FrameSpan(frames.stem, 0, len(open_frames(frames)))
+        span = _span(configuration, frames, start_ms)
         store.make([span], on_frames)
         blocks = list(store.pooled(span, start_ms))
     else:
         chunk = ClipChunk(frames.stem, start_ms, None, look.num_frames)
         store.make([chunk], on_frames)
         blocks = [np.array(store.read(chunk))]
-    return _table(_probabilities(network.head, np.concatenate(blocks)), duration_ms, start_ms, configuration)
+    return _probabilities(network.head, np.concatenate(blocks))
 
 
-def frames_to_encode(network: Network, frames: Path, start_ms: Integers, num_frames: int) -> int:
-    """How many frames :func:`predict` encodes."""
-    return len(open_frames(frames)) if network.encoder.per_frame else len(start_ms) * num_frames
+def frames_to_encode(network: Network, configuration: Configuration, frames: Path, start_ms: Integers) -> int:
+    """How many frames :func:`predict` and :func:`probabilities` encode."""
+    num_frames = clips.num_frames(configuration.clips, configuration.video.frame_rate)
+    per_frame = network.encoder.per_frame
+    return _span(configuration, frames, start_ms).count if per_frame else len(start_ms) * num_frames
+
+
+def _span(configuration: Configuration, frames: Path, start_ms: Integers) -> FrameSpan:
+    """The frames that the clips take; where the video ends early, at least its last one."""
+    rate, count = configuration.video.frame_rate, len(open_frames(frames))
+    first = min(frame_index(int(start_ms.min()), rate), count - 1)
+    end = frame_index(int(start_ms.max()), rate) + clips.num_frames(configuration.clips, rate)
+    return FrameSpan(frames.stem, first, min(end, count) - first)
 
 
 def tiers(prediction: pd.DataFrame, variable: str) -> list[NewTier]:

@@ -8,6 +8,7 @@ integer milliseconds. The rules:
 - A clip lies in one piece of the common time. It crosses neither the task's border nor a part that was ignored.
 - The *permitted starts* of a task are those of all such clips, put end to end. Sampling cuts them into as many equal
   chunks as clips are wanted and draws one start from each; evaluation takes the middle of each chunk.
+- Back-to-back clips tile each piece from its start; what is left at its end, shorter than a clip, has none.
 - A task whose common time has no piece as long as a clip gives none, and :func:`check` warns.
 - An annotator's label is 1 if the engaged time inside the clip is more than half its length, else 0, and -1 unless
   their spans of the variable in this task cover the whole clip.
@@ -36,6 +37,7 @@ __all__ = [
     "ClipConfig",
     "ClipReader",
     "check",
+    "consecutive",
     "evaluation_clips",
     "keys",
     "label",
@@ -114,6 +116,23 @@ def evaluation_clips(task_spans: pd.DataFrame, config: ClipConfig, *, per_task: 
     """The fixed clips of an evaluation, evenly spread over every task; see :func:`sample` for the table."""
     starts = _permitted_starts(task_spans, config.duration_ms)
     return _place(starts, np.full((len(starts.keys), per_task or config.per_session), 0.5))
+
+
+def consecutive(task_spans: pd.DataFrame, config: ClipConfig) -> pd.DataFrame:
+    """Back-to-back clips, as many as each task holds without overlap; see :func:`sample` for the table."""
+    starts = _permitted_starts(task_spans, config.duration_ms)
+    per_piece = (starts.piece_count - 1) // config.duration_ms + 1
+    piece = np.repeat(np.arange(len(per_piece)), per_piece)
+    owner = np.repeat(np.arange(len(starts.keys)), np.diff(starts.first))[piece]
+    step = np.arange(len(piece)) - np.repeat(np.cumsum(per_piece) - per_piece, per_piece)
+    return pd.DataFrame(
+        {
+            "session": np.array(starts.sessions, dtype=object)[owner],
+            "task": np.array(starts.tasks, dtype=object)[owner],
+            "index": np.arange(len(piece)) - np.searchsorted(owner, owner),
+            "start_ms": starts.piece_start[piece] + step * config.duration_ms,
+        }
+    )
 
 
 def keys(clips: pd.DataFrame, *, seed: int, epoch: int) -> draws.Keys:

@@ -1,0 +1,1 @@
+"""Keeping children's data out of git and off other machines: guard, anonymised copies, erasure."""
