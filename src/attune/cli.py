@@ -51,6 +51,7 @@ def validate(
 app.command()(cli_learning.predict)
 app.command()(cli_learning.queue)
 app.command()(cli_privacy.anonymise)
+app.command()(cli_privacy.forget)
 
 
 @app.command()

@@ -23,7 +23,7 @@ PARAMS = """engagement:
     last_date: 2022-12-31
     sessions: [kimhollis, juno-k]
     annotators: [zqx, wvb]
-    assigned: {juno-k: [wvb]}
+    assigned: {juno-k: [wvb, zqx]}
     min_annotators: 1
     tasks: [people]
     variables:
@@ -185,7 +185,9 @@ def test_parameters_are_mapped(raw: Path, protocol: Protocol, copied: tuple[Path
     text = anonymising.parameters(PARAMS, protocol, codes)
     document = YAML(typ="safe").load(text)["engagement"]
     assert document["folds"]["groups"] == {"second": [codes.sessions["juno-k"]]}
-    assert document["protocol"]["assigned"] == {codes.sessions["juno-k"]: [codes.annotators["wvb"]]}
+    assert document["protocol"]["assigned"] == {
+        codes.sessions["juno-k"]: sorted(codes.annotators[name] for name in ANNOTATORS)
+    }
     with pytest.raises(InputError, match="comment"):
         anonymising.parameters(PARAMS + "# ask zqx\n", protocol, codes)
 
