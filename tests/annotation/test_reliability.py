@@ -265,9 +265,9 @@ def test_stage_writes_the_same_bytes_twice(
     for out in ("one", "two"):
         done = run_stage("engagement/measure_reliability", "tasks.csv", "filled.csv", out, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == [f"{name}.csv" for name in
-                     ("agreement", "annotators", "coverage", "events", "span_lengths", "tolerance")]  # fmt: skip
+    files = sorted(path.relative_to(tmp_path / "one").as_posix() for path in (tmp_path / "one").rglob("*.*"))
+    tables = ("agreement", "annotators", "coverage", "events", "span_lengths", "tolerance")
+    assert set(files) == {*(f"{name}.csv" for name in tables), "initials/kappa_binary.png", "initials/kappa_multi.png"}
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
     assert set(reliability.read(tmp_path / "one")) == {"agreement", "tolerance", "annotators"}
 

@@ -90,11 +90,9 @@ def _found(data: bytes) -> str:
 
 @pytest.mark.parametrize(
     ("container", "codec", "says"),
-    [
-        ("mp4", "mpeg4", "MP4"), ("mov", "mpeg4", "QuickTime"), ("avi", "mpeg4", "AVI"),
-        ("matroska", "mpeg4", "Matroska"), ("webm", "vp8", "WebM"), ("mpeg", "mpeg2video", "MPEG"), ("mpegts", "mpeg2video", "transport"),
-        ("flv", "flv1", "Flash"), ("3gp", "mpeg4", "MP4"),
-    ],
+    [("mp4", "mpeg4", "MP4"), ("mov", "mpeg4", "QuickTime"), ("avi", "mpeg4", "AVI"), ("webm", "vp8", "WebM"),
+     ("matroska", "mpeg4", "Matroska"), ("mpeg", "mpeg2video", "MPEG"), ("mpegts", "mpeg2video", "transport"),
+     ("flv", "flv1", "Flash"), ("3gp", "mpeg4", "MP4")],
 )  # fmt: skip
 def test_videos(tmp_path: Path, container: str, codec: str, says: str) -> None:
     data = _video(container, codec, tmp_path)

@@ -55,7 +55,7 @@ def check(folder: Path, blobs: Iterable[Blob], allowed: dict[str, str]) -> list[
     for blob in blobs:
         paths.setdefault(blob.name, blob.path)
     found = []
-    for name, kind, data in _contents(folder, paths):
+    for name, kind, data in contents(folder, paths):
         if kind == "tree" or (sha256 := hashlib.sha256(data).hexdigest()) in allowed:
             continue
         if kind in ("commit", "tag"):  # the message; the header holds people's own names and addresses
@@ -122,7 +122,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return result.stdout.decode("utf-8", "surrogateescape")
 
 
-def _contents(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+def contents(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
     """Name, kind and content of git's objects, through one process."""
     command = ["git", "-C", str(folder), "cat-file", "--batch"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

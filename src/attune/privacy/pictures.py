@@ -55,7 +55,7 @@ def _at(pixels: npt.NDArray[np.int32]) -> float:
     # A colour has more than MAX_SAME pixels if, in order, some pixel equals the one MAX_SAME places on.
     prevails = (ordered[..., MAX_SAME:] == ordered[..., :-MAX_SAME]).any(axis=-1)
     busy = (colours >= MIN_COLOURS) & ~prevails
-    edges = [np.abs(np.diff(blocks[busy], axis=axis)).max(axis=-1).reshape(busy.sum(), -1) for axis in (1, 2)]
+    edges = [np.abs(np.diff(blocks[busy], axis=axis)).max(axis=-1).reshape(-1, BLOCK * (BLOCK - 1)) for axis in (1, 2)]
     busy[busy] = np.median(np.concatenate(edges, axis=-1), axis=-1) <= MAX_EDGE
     busy = np.pad(busy.astype(float), ((1, 0), (1, 0)))
     sums = busy.cumsum(axis=0).cumsum(axis=1)
