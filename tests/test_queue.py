@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from attune import params, queue
+from attune import leaderboard, params, queue
+from attune.learning import finetune_search
+from attune.learning.finetune_search import FinetuneSearchConfig
 from attune.problems import InputError
+
+ROOT = Path(__file__).parents[1]
 
 PARAMS = """\
 engagement:
@@ -30,7 +34,11 @@ STAGE = """\
 import json, pathlib
 from ruamel.yaml import YAML
 settings = YAML(typ="safe", pure=True).load(pathlib.Path("params.yaml").read_text())["train"]
+assert settings["rate"] < 1, "a rate that cannot work"
 pathlib.Path("seen.json").write_text(json.dumps(settings))
+metrics = pathlib.Path("metrics/engagement/summary.json")
+metrics.parent.mkdir(parents=True, exist_ok=True)
+metrics.write_text(json.dumps({"test_f1": settings["rate"], "validation_f1": 1 - settings["rate"]}))
 """
 PIPELINE = """\
 stages:
@@ -38,8 +46,8 @@ stages:
     cmd: python stage.py
     params: [train]
     deps: [stage.py]
-    outs: [{seen.json: {cache: false}}]
-metrics: [seen.json]
+    outs: [{seen.json: {cache: false}}, {metrics/engagement/summary.json: {cache: false}}]
+metrics: [seen.json, metrics/engagement/summary.json]
 """
 
 
@@ -99,7 +107,7 @@ def test_no_settings_to_vary_are_refused(project: Path) -> None:
 def test_an_unknown_target_names_those_that_exist(project: Path) -> None:
     result = run(project, "attune", "queue", "pudding", "--settings", "2", check=False)
     assert result.returncode == 1
-    assert "found ['train']" in result.stderr
+    assert "expected head or finetune or train" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -116,18 +124,51 @@ def test_queue_run_compare_apply(repository: Path) -> None:
     assert "1 queued, 0 there already" in first
     again = run(repository, "attune", "queue", "train", "--settings", "3").stdout
     assert "2 queued, 1 there already" in again
+    run(repository, "dvc", "exp", "run", "--queue", "--name", "train-999-broken", "-S", "train.rate=2.0")
 
-    run(repository, "dvc", "exp", "run", "--run-all")
-    keep = re.search(r"--keep '(.*)'", again)
-    assert keep
-    shown = run(repository, "dvc", "exp", "show", "--no-pager", "--csv", "--keep", keep.group(1)).stdout
+    run(repository, "dvc", "exp", "run", "--run-all", check=False)  # the broken one does not stop the others
     config = params.load("engagement.queue.train", queue.QueueConfig, repository / "params.yaml")
     variants = queue.draw("train", config, 3)
-    assert all(variant.name in shown for variant in variants)
+    entries = leaderboard.read(repository, "train")
+    best_first = sorted(variants, key=lambda variant: float(variant.settings["train.rate"]))  # validation is 1 - rate
+    assert [entry.name for entry in entries] == [*(variant.name for variant in best_first), "train-999-broken"]
+    assert entries[0].settings == best_first[0].settings
+    assert [entry.state for entry in entries] == ["success"] * 3 + ["failed"]
+    printed = run(repository, "attune", "leaderboard", "--top", "1").stdout
+    assert f"1. {1 - float(best_first[0].settings['train.rate']):.4f}  {best_first[0].name}" in printed
+    assert best_first[1].name not in printed
+    assert "failed  train-999-broken  (dvc queue logs train-999-broken)" in printed
+    assert "a rate that cannot work" in run(repository, "dvc", "queue", "logs", "train-999-broken").stdout
     run(repository, "dvc", "exp", "apply", variants[2].name)
     seen = json.loads((repository / "seen.json").read_text(encoding="utf-8"))
     assert seen == {key.removeprefix("train."): value for key, value in variants[2].settings.items()}
     assert "# kept" in (repository / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_no_target_is_compared_by_the_test_fold() -> None:
+    assert not [target for target in queue.TARGETS.values() if "test" in target.metric]
+
+
+def test_the_parts_of_a_search_are_the_settings_that_it_would_draw() -> None:
+    config = params.load("engagement.finetune_search", FinetuneSearchConfig, ROOT / "params.yaml")
+    whole = finetune_search.plan(config, [0, 1], None, {str(target): None for target in config.targets})
+    hashes = []
+    for variant in queue.draw_parts(config, config.settings):
+        part = {key.rpartition(".")[2]: value for key, value in variant.settings.items()}
+        rows = finetune_search.plan(
+            config.model_copy(update=part), [0, 1], None, {str(target): None for target in config.targets}
+        )
+        hashes += rows["hash"].tolist()
+    assert hashes == whole["hash"].tolist()
+
+
+def test_gathered_rows_are_taken_over_once(tmp_path: Path) -> None:
+    hashed = "0" * 32
+    content = json.dumps({hashed: {"hash": hashed, "score": 0.5}, "../../etc": {"hash": "../../etc"}}).encode()
+    assert finetune_search.gather(content, tmp_path) == 1
+    assert finetune_search.gather(content, tmp_path) == 0
+    assert finetune_search.read_result(tmp_path, hashed) == {"hash": hashed, "score": 0.5}
+    assert [path.name for path in tmp_path.iterdir()] == [hashed]
 
 
 @pytest.mark.slow

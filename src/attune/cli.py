@@ -55,6 +55,8 @@ def validate(
 
 app.command()(cli_learning.predict)
 app.command()(cli_learning.queue)
+app.command()(cli_learning.leaderboard)
+app.command()(cli_learning.gather)
 app.command()(cli_sharing.verify)
 app.command()(cli_privacy.anonymise)
 app.command()(cli_privacy.forget)

@@ -1,4 +1,4 @@
-"""The commands of learning: ``attune predict`` and ``attune queue``."""
+"""The commands of learning: ``attune predict``, ``queue``, ``leaderboard`` and ``gather``."""
 
 import sys
 import tempfile
@@ -8,32 +8,86 @@ from typing import Annotated
 import typer
 
 from attune import artifacts, params
+from attune.problems import InputError, Problem
 
 
 def queue(
-    target: Annotated[str, typer.Argument(help="What is varied: a section of engagement.queue in params.yaml.")],
+    target: Annotated[str, typer.Argument(help="What is varied: head, finetune or train.")],
     settings: Annotated[int, typer.Option(min=1, max=1000, help="How many settings are drawn.")],
 ) -> None:
-    """Draw settings and queue each as an experiment of the whole pipeline; the same ones are never queued twice."""
+    """Draw settings and queue each as an experiment; the same ones are never queued twice.
+
+    head and train vary what their section of engagement.queue names; finetune spreads the settings of
+    engagement.finetune_search over experiments, one for each.
+    """
     from attune import queue  # imported here so that the other commands start fast
+    from attune.learning.finetune_search import FinetuneSearchConfig
 
     folder = Path.cwd()
-    config = params.load(f"engagement.queue.{target}", queue.QueueConfig)
+    if target not in queue.TARGETS:
+        raise InputError(Problem("attune queue", "", target, " or ".join(queue.TARGETS), "Name one of them."))
+    if target == "finetune":
+        variants = queue.draw_parts(params.load("engagement.finetune_search", FinetuneSearchConfig), settings)
+    else:
+        variants = queue.draw(target, params.load(f"engagement.queue.{target}", queue.QueueConfig), settings)
     known = queue.names(folder)
     added = 0
-    for variant in queue.draw(target, config, settings):
+    for variant in variants:
         if variant.name in known:
             print(f"{variant.name}: there already")
             continue
-        queue.enqueue(variant, folder)
+        queue.enqueue(variant, folder, queue.TARGETS[target].stage)
         added += 1
         print(f"{variant.name}: " + ", ".join(f"{key}={value}" for key, value in variant.settings.items()))
-    keep = "|".join([*config.space, "summary"]).replace(".", r"\.")
     print(f"{added} queued, {settings - added} there already. Next:")
-    print("  dvc queue start -j 2    works them off, two at a time")
-    print("  dvc queue status        shows how far it is")
-    print(f"  dvc exp show --no-pager --keep '{keep}'")
-    print("  dvc exp apply NAME      takes one into the workspace")
+    print("  dvc queue start -j 2         works them off, two at a time")
+    print("  dvc queue status             shows how far it is; dvc queue logs NAME what one printed")
+    print(f"  attune leaderboard {target:<9} ranks what has finished, by the validation")
+    if target == "finetune":
+        print("  attune gather                takes over the rows, so that dvc repro need not run them")
+    else:
+        print("  dvc exp apply NAME           takes one into the workspace")
+
+
+def leaderboard(
+    target: Annotated[str, typer.Argument(help="What was varied: head, finetune or train.")] = "train",
+    top: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 10,
+) -> None:
+    """Rank the experiments of the queue by their validation metric; the test fold has no part in it."""
+    from attune import leaderboard, queue  # imported here so that the other commands start fast
+
+    entries = leaderboard.read(Path.cwd(), target)
+    print(f"{queue.TARGETS[target].metric}, of {sum(entry.score is not None for entry in entries)} experiment(s)")
+    for rank, entry in enumerate((entry for entry in entries if entry.score is not None), start=1):
+        if rank <= top:
+            values = ", ".join(f"{key}={value}" for key, value in entry.settings.items())
+            print(f"{rank:3}. {entry.score:.4f}  {entry.name}  {values}")
+    for entry in entries:
+        if entry.score is None:
+            print(
+                f"     {entry.state}  {entry.name}" + (f"  (dvc queue logs {entry.name})" * (entry.state == "failed"))
+            )
+
+
+def gather(
+    work: Annotated[Path, typer.Option(help="The folder with one folder per row.")] = Path("data/work/finetune_search"),
+) -> None:
+    """Take over the rows that queued experiments have run, so that `dvc repro finetune_search` has only to unify."""
+    from dvc.api import DVCFileSystem
+    from tqdm import tqdm
+
+    from attune import leaderboard
+    from attune.learning import finetune_search
+
+    entries = [entry for entry in leaderboard.read(Path.cwd(), "finetune") if entry.score is not None]
+    new = 0
+    for entry in tqdm(entries, desc="gather", unit="experiment", disable=None):
+        files = DVCFileSystem(".", rev=entry.revision)
+        new += finetune_search.gather(
+            files.read_bytes(f"data/processed/finetune_search/{finetune_search.RESULTS}"), work
+        )
+    print(f"{new} row(s) of {len(entries)} experiment(s) are new in {work}.")
+    print("`dvc repro finetune_search`, with engagement.finetune_search.settings as many as were queued, unifies them.")
 
 
 def predict(

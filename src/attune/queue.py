@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from attune.learning import search
+from attune.learning.finetune_search import FinetuneSearchConfig
 from attune.params import Params
 from attune.problems import InputError, Problem
 
@@ -34,6 +35,28 @@ class QueueConfig(Params):
 
 
 @dataclass(frozen=True)
+class Target:
+    """What can be varied.
+
+    Attributes:
+        stage: the last one that an experiment runs; None runs the whole pipeline.
+        file: the metrics file that its experiments are compared by.
+        metric: the number in it, always one of the validation, never of the test fold.
+    """
+
+    stage: str | None
+    file: str
+    metric: str
+
+
+TARGETS = {
+    "head": Target("head_search", "data/processed/head_search/validation.json", "head_search_f1"),
+    "finetune": Target("finetune_search", "data/processed/finetune_search/validation.json", "finetune_search_f1"),
+    "train": Target(None, "metrics/engagement/summary.json", "validation_f1"),
+}
+
+
+@dataclass(frozen=True)
 class Variant:
     """One setting.
 
@@ -48,12 +71,28 @@ class Variant:
 
 def draw(target: str, config: QueueConfig, count: int) -> list[Variant]:
     """The first ``count`` settings of a space; each is the same whatever their number."""
+    drawn = [search.draw(config.space, index, config.seed) for index in range(count)]
+    return [Variant(_name(target, index, settings), settings) for index, settings in enumerate(drawn)]
+
+
+def draw_parts(config: FinetuneSearchConfig, count: int) -> list[Variant]:
+    """The search for the settings of fine-tuning, one setting for each experiment.
+
+    They are the very settings that the stage finetune_search would draw; :func:`attune.learning.finetune_search.gather`
+    brings the results together.
+    """
+    section = "engagement.finetune_search"
     variants = []
     for index in range(count):
-        settings = search.draw(config.space, index, config.seed)
-        content = json.dumps(settings, sort_keys=True).encode()
-        variants.append(Variant(f"{target}-{index:03d}-{hashlib.sha256(content).hexdigest()[:6]}", settings))
+        drawn = search.draw(config.space, index, config.seed)
+        part: dict[str, Scalar] = {f"{section}.first": index, f"{section}.settings": 1}
+        variants.append(Variant(_name("finetune", index, drawn), part))
     return variants
+
+
+def _name(target: str, index: int, settings: dict[str, Scalar]) -> str:
+    content = json.dumps(settings, sort_keys=True).encode()
+    return f"{target}-{index:03d}-{hashlib.sha256(content).hexdigest()[:6]}"
 
 
 def names(folder: Path) -> set[str]:
@@ -62,20 +101,21 @@ def names(folder: Path) -> set[str]:
     Raises:
         InputError: DVC cannot tell.
     """
-    status = _dvc(folder, "queue", "status").splitlines()
+    status = run_dvc(folder, "queue", "status").splitlines()
     # A line holds: task, name if it has one, time in two words, status.
     queued = {fields[1] for line in status if len(fields := line.split()) == 5}
-    return queued | set(_dvc(folder, "exp", "list", "--name-only").split())
+    return queued | set(run_dvc(folder, "exp", "list", "--name-only").split())
 
 
-def enqueue(variant: Variant, folder: Path) -> None:
-    """Queue a variant of a project.
+def enqueue(variant: Variant, folder: Path, stage: str | None = None) -> None:
+    """Queue a variant of a project, up to a stage if one is given.
 
     Raises:
         InputError: DVC refuses it.
     """
     overrides = [part for key, value in variant.settings.items() for part in ("-S", f"{key}={_literal(value)}")]
-    _dvc(folder, "exp", "run", "--queue", "--name", variant.name, *overrides)
+    stages = [stage] if stage else []
+    run_dvc(folder, "exp", "run", "--queue", "--name", variant.name, *overrides, *stages)
 
 
 def _literal(value: Scalar) -> str:
@@ -87,7 +127,12 @@ def _literal(value: Scalar) -> str:
     return repr(value)
 
 
-def _dvc(folder: Path, *arguments: str) -> str:
+def run_dvc(folder: Path, *arguments: str) -> str:
+    """What a DVC command prints.
+
+    Raises:
+        InputError: it fails.
+    """
     command = [sys.executable, "-m", "dvc", *arguments]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode:

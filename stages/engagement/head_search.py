@@ -15,7 +15,7 @@ def main(baked: Path, out: Path) -> None:
     """Write a folder per task and variable with the results of all settings, figures and the winner."""
     config = params.load("engagement.head_search", HeadSearchConfig)
     training_folds = params.load("engagement.folds", FoldConfig).num_folds - 1  # the last is the test fold
-    problems = []
+    problems, scores = [], []
     with artifacts.replacing_folder(out) as folder:
         for name, folds in head_search.read_pairs(baked, training_folds, config.augmentation):
             with tqdm(total=head_search.total_runs(config, len(folds)), desc=name, unit="run", disable=None) as bar:
@@ -23,6 +23,8 @@ def main(baked: Path, out: Path) -> None:
             winner = found.winner.model_dump()
             search_report.write(folder / name, found.results, winner, NAMES, found.winner.chance)
             problems += found.problems
+            scores.append(found.winner.score)
+        search_report.write_validation(folder, "head_search", scores)
     console.warn(problems)
 
 

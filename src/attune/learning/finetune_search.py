@@ -40,6 +40,7 @@ PLAN = {
     **dict.fromkeys(NAMES, "float64"),
 }
 RESULT = "result.json"
+RESULTS = "results.json"
 LISTED = 20  # missing rows that a message names
 
 
@@ -58,6 +59,7 @@ class FinetuneSearchConfig(Params):
 
     Attributes:
         targets: tasks and variables on which every setting is tried; the winner is the best on their mean.
+        first: index of the first setting; other than 0 where an experiment or a cluster takes a part of the search.
         settings: how many settings are drawn.
         repetitions: how often each is trained on every split.
         seed: of the settings, the clips, the first weights and the order of clips.
@@ -66,6 +68,7 @@ class FinetuneSearchConfig(Params):
     """
 
     targets: tuple[Target, ...] = Field(min_length=1)
+    first: int = Field(default=0, ge=0)
     settings: int = Field(ge=1)
     repetitions: int = Field(ge=1)
     seed: int = Field(ge=0)
@@ -122,7 +125,7 @@ def plan(config: FinetuneSearchConfig, folds: Sequence[int], common: Any, data: 
     Returns:
         Columns :data:`PLAN`, rows counted from 0.
     """
-    settings = search.draw_all(config.space, config.settings, config.seed)
+    settings = search.draw_all(config.space, config.settings, config.seed, config.first)
     rows = []
     for setting in settings.to_dict("records"):
         drawn = FinetuneSettings.model_validate({name: setting[name] for name in NAMES}).model_dump()
@@ -195,11 +198,30 @@ def read_result(work: Path, hashed: str) -> dict[str, Any] | None:
     return result if isinstance(result, dict) and result.get("hash") == hashed else None
 
 
+def gather(file: bytes, work: Path) -> int:
+    """Take over results that another run of the search, in an experiment or elsewhere, left in :data:`RESULTS`.
+
+    Args:
+        file: its content: results by hash.
+        work: folder with one folder per row; what is there stays.
+
+    Returns:
+        How many were new.
+    """
+    new = 0
+    for hashed, result in json.loads(file).items():
+        if re.fullmatch(r"[0-9a-f]{32}", hashed) and read_result(work, hashed) is None:
+            artifacts.write_json(work / hashed / RESULT, result)
+            new += 1
+    return new
+
+
 @dataclass(frozen=True)
 class Unified:
     """What a search found.
 
     Attributes:
+        sources: the results as they came, by hash; :func:`gather` takes them over into another copy of the project.
         runs: the rows that count, with score, epochs (the best), head_score (before fine-tuning), trained and diverged.
         curves: row, epoch and its scores, of the same rows.
         results: one row per setting.
@@ -207,6 +229,7 @@ class Unified:
         problems: warnings.
     """
 
+    sources: dict[str, dict[str, Any]]
     runs: pd.DataFrame
     curves: pd.DataFrame
     results: pd.DataFrame
@@ -248,7 +271,8 @@ def unify(table: pd.DataFrame, work: Path, *, allow_missing: bool = False) -> Un
     winner = search.winner(statistics, NAMES)
     winner["head_score"] = float(statistics.loc[statistics["setting"] == winner["setting"], "head_score"].iloc[0])
     problems = [_missing(missing, len(table), work, "warning")] if len(missing) else []
-    return Unified(runs, curves[["row", *curves.columns.drop("row")]], statistics, winner, problems)
+    sources = {result["hash"]: result for result in results if result}
+    return Unified(sources, runs, curves[["row", *curves.columns.drop("row")]], statistics, winner, problems)
 
 
 SCORES = ("score", "head_score", "epochs", "trained", "diverged", "chance")

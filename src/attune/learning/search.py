@@ -112,9 +112,9 @@ def draw(space: Space, index: int, seed: int) -> dict[str, Scalar]:
     return {name: distribution.draw(_rng(seed, index, name)) for name, distribution in space.items()}
 
 
-def draw_all(space: Space, count: int, seed: int) -> pd.DataFrame:
-    """The first settings of a space, one row each: ``setting`` (the index), then the hyper-parameters."""
-    drawn = [{"setting": index} | draw(space, index, seed) for index in range(count)]
+def draw_all(space: Space, count: int, seed: int, first: int = 0) -> pd.DataFrame:
+    """Settings of a space from index ``first`` on, one row each: ``setting`` (the index), then the hyper-parameters."""
+    drawn = [{"setting": index} | draw(space, index, seed) for index in range(first, first + count)]
     return pd.DataFrame(drawn, columns=["setting", *space])
 
 

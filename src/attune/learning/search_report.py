@@ -2,7 +2,7 @@
 
 ``results.csv`` has a row per setting in the order of their indices, ``top10.csv`` the best with their rank,
 ``winner.json`` the best alone, ``scores.png`` the distribution of scores, ``<hyper-parameter>.png`` the score against
-each hyper-parameter.
+each hyper-parameter. ``validation.json`` has the winners' mean score, which DVC lists among the metrics.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from attune.learning import search, search_figures
 from attune.problems import InputError, Problem
 
 WINNER = "winner.json"
+VALIDATION = "validation.json"
 
 
 def write(
@@ -37,6 +38,14 @@ def write(
     for name, figure in search_figures.draw_all(results, names, chance):
         with artifacts.replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def write_validation(
+    folder: Path, search_name: str, scores: Sequence[float], more: dict[str, search.Scalar] | None = None
+) -> None:
+    """Write what experiments with a search are compared by: the winners' mean validation F1, and a few numbers more."""
+    mean = round(sum(scores) / len(scores), search.DIGITS)
+    artifacts.write_json(folder / VALIDATION, {f"{search_name}_f1": mean, **(more or {})})
 
 
 def winners(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
