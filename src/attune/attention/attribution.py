@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from attune.attention.attribution_config import AttributionConfig
 from attune.attention.cams import grad_cam, guided_grad_cam, score_cam
@@ -28,7 +29,16 @@ from attune.learning.encoders import Encoder
 from attune.learning.models import Network
 from attune.problems import InputError, Problem
 
-__all__ = ["METHODS", "AttributionConfig", "Method", "attention_map", "attribute", "attribute_each", "check"]
+__all__ = [
+    "METHODS",
+    "AttributionConfig",
+    "Method",
+    "attention_map",
+    "attribute",
+    "attribute_each",
+    "check",
+    "prepared",
+]
 
 Function = Callable[[Network, torch.Tensor, torch.Tensor, AttributionConfig], torch.Tensor]
 Array = npt.NDArray[np.float64]
@@ -105,7 +115,7 @@ def attribute_each(
     check(network.encoder, [method])
     network.encoder.check(tuple(clips.shape))
     with torch.inference_mode(False), torch.enable_grad():
-        own = _own(network, clips.device)
+        own = _own(network)
         return METHODS[method].function(own, clips.detach().clone(), targets.clone(), config).detach()
 
 
@@ -141,13 +151,22 @@ def attention_map(attribution: npt.ArrayLike, method: str) -> Array:
     return np.asarray(kept / total if total else kept, dtype=np.float64)
 
 
-def _own(network: Network, device: torch.device) -> Network:
-    """A copy to work on; laid out in memory as is fastest on a processor."""
-    own = copy.deepcopy(network).eval().requires_grad_(False)
-    own.zero_grad(set_to_none=True)
+def prepared(network: Network) -> Network:
+    """Lay a network out in memory as is fastest on a processor; calls on it then spare the conversion."""
+    if next(network.parameters()).device.type == "cpu":
+        network.to(memory_format=torch.channels_last if network.encoder.per_frame else torch.channels_last_3d)
+    return network
+
+
+def _own(network: Network) -> Network:
+    """A copy to work on, which shares no module but all numbers with the network."""
+    shared: dict[int, object] = {}
+    for parameter in network.parameters():
+        shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+    for buffer in network.buffers():
+        shared[id(buffer)] = buffer
+    own: Network = copy.deepcopy(network, shared)
     for module in own.modules():
         if getattr(module, "inplace", False) is True:
             setattr(module, "inplace", False)  # noqa: B010 - not every module declares it
-    if device.type == "cpu":
-        own.to(memory_format=torch.channels_last if own.encoder.per_frame else torch.channels_last_3d)
-    return own
+    return prepared(own.eval())

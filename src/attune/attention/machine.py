@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def read(path: Path) -> Explanation:
             scales = dict(zip(names, file["scales"].tolist(), strict=True))
             found = {_split(name): file[name].astype(np.float32) * np.float32(scales[name]) for name in names}
             return Explanation(found, float(file["probability"]), int(file["label"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         cure = "Run the stage attribute again."
         raise InputError(Problem(str(path), "", str(error), "machine attention of a snippet", cure)) from None
 
@@ -157,7 +158,7 @@ class Machine:
     def __init__(self, path: Path, frames: Path, config: MachineConfig) -> None:
         network, self.configuration = models.load(path)
         attribution.check(network.encoder, list(config.methods))
-        self.network: Network = network.to(device.device())
+        self.network: Network = attribution.prepared(network.to(device.device()))
         self.config = config
         rate = self.configuration.video.frame_rate
         self.reader = ClipReader(frames, rate, clips.num_frames(self.configuration.clips, rate))

@@ -49,9 +49,10 @@ def grid(clip: npt.NDArray[np.floating], maps: Maps, targets: Sequence[str], cel
     methods = list(dict.fromkeys(method for method, _ in maps))
     grey = _resized(np.asarray(clip @ np.array(GREY), dtype=np.float32), cell)
     plain = np.repeat(grey[..., None], 3, axis=3)
-    rows = [_header(["clip", *methods], cell, len(clip))]
+    first = _bytes(plain)
+    rows = []
     for target in targets:
-        first = np.stack([_label(frame, target) for frame in _bytes(plain)])
+        rows.append(_header([f"clip: {target}", *methods], cell, len(clip)))
         rows.append(np.concatenate([first, *(_heat(plain, maps[method, target], cell) for method in methods)], axis=2))
     picture = np.concatenate(rows, axis=1)
     odd_height, odd_width = picture.shape[1] % 2, picture.shape[2] % 2
@@ -112,12 +113,10 @@ def _header(names: Sequence[str], cell: int, count: int) -> Images:
     return np.repeat(np.concatenate(parts, axis=1)[None], count, axis=0)
 
 
-def _label(picture: Images, words: str) -> Images:
-    """Write words into the top left corner of a copy, as large as fits."""
-    labelled = np.ascontiguousarray(picture)
+def _label(strip: Images, words: str) -> Images:
+    """Write words into a black strip, as large as fits."""
     (width, height), _ = cv2.getTextSize(words, LETTERS, 1.0, 1)
-    scale = min(0.45, (labelled.shape[1] - 2 * MARGIN) / width)
+    scale = min(0.45, (strip.shape[1] - 2 * MARGIN) / width)
     at = (MARGIN, MARGIN + round(scale * height))
-    cv2.putText(labelled, words, at, LETTERS, scale, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(labelled, words, at, LETTERS, scale, (WHITE, WHITE, WHITE), 1, cv2.LINE_AA)
-    return labelled
+    cv2.putText(strip, words, at, LETTERS, scale, (WHITE, WHITE, WHITE), 1, cv2.LINE_AA)
+    return strip
