@@ -95,7 +95,7 @@ class ComparisonConfig(SimilarityConfig):
     size: int = Size
     frame: ModeConfig = ModeConfig()
     volume: ModeConfig = ModeConfig()
-    positive: tuple[str, ...] = ("attention_rollout", "grad_cam", "occlusion", "score_cam")
+    positive: tuple[str, ...] = ("attention_rollout", "grad_cam", "hires_cam", "occlusion", "score_cam")
     centre_sigma: float = Field(default=maps.CENTRE_SIGMA, gt=0)
     bootstrap: BootstrapConfig = BootstrapConfig()
 

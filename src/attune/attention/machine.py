@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 
 from attune import artifacts
-from attune.attention import attribution, attribution_config, cams, gradients, occlusion, overlay, rollout
+from attune.attention import attribution, attribution_config, cams, gradients, hires_cam, occlusion, overlay, rollout
 from attune.attention.attribution_config import AttributionConfig
 from attune.learning import device, models, threads
 from attune.learning.models import Configuration, Network
@@ -41,7 +41,7 @@ from attune.video.reading import ClipReader
 TARGETS = ("matching", "opposite")
 COLUMNS = {"snippet": "str", "session": "str", "task": "str", "variable": "str", "start_ms": "int64", "label": "int64"}
 LIBRARIES = ("captum", "numpy", "av", "opencv-python-headless", "matplotlib")
-CODE = (attribution, attribution_config, cams, gradients, occlusion, rollout, overlay, models)
+CODE = (attribution, attribution_config, cams, gradients, hires_cam, occlusion, rollout, overlay, models)
 MAPS, VIDEO = ".npz", ".mp4"
 
 Attribution = npt.NDArray[np.float32]

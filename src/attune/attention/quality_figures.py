@@ -15,7 +15,7 @@ PANELS = {  # measure: title, which way is better, the measure of the randomised
     "deletion": ("deletion (area)", "less", None),
     "insertion": ("insertion (area)", "more", None),
     "mprt": ("likeness after randomising, mean", "less", None),
-    "smprt": ("the same, smooth, all layers", "less", None),
+    "smprt": ("the same, smooth, random model", "less", None),
     "emprt": ("rise in complexity", "more", None),
     "pointing_game": ("pointing game", "more", "pointing_game_randomised"),
     "mass_inside": ("mass inside the evidence", "more", "mass_inside_randomised"),
