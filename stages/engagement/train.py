@@ -2,9 +2,10 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 from dvclive import Live
 from tqdm import tqdm
 
@@ -43,6 +44,10 @@ def main(
     model: Path,
     out: Path,
     work: Path,
+    fit_only: Annotated[
+        bool,
+        typer.Option("--fit-only", help="Stop before the test fold; a run without this option goes on from there."),
+    ] = False,
 ) -> None:
     """Write the model file and the folder with curves, scores and predictions."""
     config = params.load("engagement.train", TrainConfig)
@@ -67,6 +72,8 @@ def main(
     checkpoint = Checkpoint(work / name / "checkpoint.safetensors", key)
     fitted = _finetune(workshop, head, settings, config, split, checkpoint, work / name / "live")
     console.warn(fitted.problems)
+    if fit_only:
+        return
 
     predicted = final_training.test(workshop, split.tested, config.finetuning, work.parent / "activations")
     scores = {
