@@ -93,10 +93,9 @@ def _write_pipeline(folder: Path) -> None:
         f"{SCRIPTS}run_finetune_search.py {PLAN} {DATA} data/head_search data/work/finetune_search",
         f"{SCRIPTS}unify_finetune_search.py {PLAN} data/work/finetune_search ${{search}}",
     ]
-    train = (
-        f"{SCRIPTS}train.py ${{item.task}} ${{item.variable}} {DATA} data/head_search data/winner.json data/chance.json "
-        "data/reliability models/${item.task}-${item.variable}.safetensors data/training/${item.task}-${item.variable} data/work/train"
-    )
+    outs = ["models/${item.task}-${item.variable}.safetensors", "data/training/${item.task}-${item.variable}"]
+    others = "data/head_search data/winner.json data/chance.json data/reliability"
+    train = f"{SCRIPTS}train.py ${{item.task}} ${{item.variable}} {DATA} {others} {' '.join(outs)} data/work/train"
     sections = [f"engagement.{name}" for name in ("finetune_search", "head_search", "clips", "encoder")]
     stages = {
         "finetune_search": {"cmd": search, "params": sections, "outs": ["${search}"]},
@@ -104,7 +103,7 @@ def _write_pipeline(folder: Path) -> None:
             "matrix": {"task": ["play"], "variable": ["looking"]},
             "cmd": train,
             "params": ["engagement.train"],
-            "outs": ["models/${item.task}-${item.variable}.safetensors", "data/training/${item.task}-${item.variable}"],
+            "outs": outs,
         },
     }
     with (folder / "dvc.yaml").open("w", encoding="utf-8") as file:
