@@ -5,14 +5,18 @@ to be run next and puts it into the queue again. The command itself goes on afte
 its own successor.
 """
 
-import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+POLL_S = 0.1
+SIGNAL_S = 3.0
+PATIENCE_S = 10.0
 ENDED = "ended"  # folder of the marks
 PYTHON = "python"  # in a command: the interpreter of the node, which a container may bring
 
@@ -49,13 +53,16 @@ class Task:
             RuntimeError: it failed; its own message is in the log.
         """
         code = self.run / "code"
-        self._process = subprocess.Popen(program(self.command), cwd=code, env=environment(code))
+        self._process = process = subprocess.Popen(program(self.command), cwd=code, env=environment(code))
         try:
-            returned = self._process.wait()
+            while process.poll() is None:
+                time.sleep(POLL_S)
+            if process.returncode < 0:  # a signal, which may be for this process as well and decides then
+                time.sleep(SIGNAL_S)
         finally:
             self._stop()
-        if returned:
-            raise RuntimeError(f"code {returned} from {' '.join(self.command)}")
+        if process.returncode:
+            raise RuntimeError(f"code {process.returncode} from {' '.join(self.command)}")
         for item in self.items:
             mark = self.run / ENDED / item
             mark.parent.mkdir(exist_ok=True)
@@ -69,14 +76,25 @@ class Task:
         return DelayedSubmission(Task(self.command, self.run, self.items))
 
     def _stop(self) -> None:
-        """End the command if it is still there; its files are whole at any moment."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
-            self._process.kill()
-            self._process.wait()
+        """End the command if it is still there; its files are whole at any moment.
+
+        This also runs inside of a signal's handler, which may have interrupted ``Popen.poll`` and its lock.
+        """
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + PATIENCE_S
+            if self._process is not None and not _ended(self._process.pid):
+                os.kill(self._process.pid, number)
+                while not _ended(self._process.pid) and time.monotonic() < deadline:
+                    time.sleep(POLL_S)
         self._process = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_process": None}
+
+
+def _ended(pid: int) -> bool:
+    """Whether a child has ended; its code is left to be asked for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True

@@ -79,7 +79,7 @@ def test_the_gradients_are_those_of_the_whole_batch(one, two):
         for expected, found in zip(one["gradients"], rank["gradients"], strict=True):
             assert expected.keys() == found.keys()
             for name, gradient in expected.items():
-                torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-6)
+                torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -93,9 +93,9 @@ def test_both_processes_end_with_the_same_bits(two):
 def test_training_is_that_of_one_process_up_to_rounding(one, two):
     found = two[1][0]
     assert found["best"] == one["best"]
-    np.testing.assert_allclose(found["history"], one["history"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["history"], one["history"], rtol=1e-6, atol=1e-6)
     for name, weight in one["weights"].items():
-        torch.testing.assert_close(found["weights"][name], weight, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found["weights"][name], weight, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -104,9 +104,7 @@ def test_only_the_first_process_keeps_a_checkpoint_and_both_take_it_up(two):
     kept = Checkpoint(folder / "checkpoint.safetensors", "key").load()
     assert kept and len(kept[1]["history"]) == len(first["history"])
     assert not list(folder.glob("*.partial"))
-    again, _ = run(
-        freeze={1: -1, 3: 0}, epochs=5, batch_size=13, checkpoint=Checkpoint(folder / "checkpoint.safetensors", "key")
-    )
+    again = results(distributed.ALONE, folder / "checkpoint.safetensors")["weights"]
     assert all(torch.equal(a, b) for a, b in zip(first["weights"].values(), again.values(), strict=True))
 
 
