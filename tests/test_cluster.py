@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,30 +58,46 @@ def test_a_task_that_fails_leaves_none(tmp_path: Path) -> None:
     assert not (tmp_path / "ended").exists()
 
 
-def test_a_signal_in_the_middle_stops_the_command(tmp_path: Path) -> None:
-    """As submitit does it: the handler asks for the successor and exits, wherever the task stands."""
-    worker = tmp_path / "worker.py"
-    worker.write_text(
-        "import pickle, signal, sys, pathlib\n"
-        "from attune import cluster_task\n"
-        "code = 'import os, time, pathlib; pathlib.Path(\"pid\").write_text(str(os.getpid())); time.sleep(600)'\n"
-        "task = cluster_task.Task(('python', '-c', code), pathlib.Path(sys.argv[1]), ('a',))\n"
-        "def handler(*_):\n"
-        "    pickle.dumps(task.checkpoint().function)\n"
-        "    sys.exit(7)\n"
-        "signal.signal(signal.SIGUSR2, handler)\n"
-        "task()\n"
-    )
+WORKER = """
+import pickle, signal, sys, pathlib
+from attune import cluster_task
+
+code = "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+task = cluster_task.Task(("python", "-c", code), pathlib.Path(sys.argv[1]), ("a",))
+
+def handler(*_):  # as submitit's: asks for the successor and exits, wherever the task stands
+    pickle.dumps(task.checkpoint().function)
+    sys.exit(7)
+
+signal.signal(signal.SIGUSR2, handler)
+task()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGUSR2, 7), (signal.SIGKILL, -9)])
+def test_the_command_ends_with_its_task(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "code").mkdir()
-    process = subprocess.Popen([sys.executable, str(worker), str(tmp_path)])
+    (tmp_path / "worker.py").write_text(WORKER)
+    process = subprocess.Popen([sys.executable, str(tmp_path / "worker.py"), str(tmp_path)])
     written = tmp_path / "code" / "pid"
-    deadline = time.monotonic() + 60
-    while not (written.exists() and written.read_text()) and time.monotonic() < deadline:
+    until(lambda: written.exists() and written.read_text())
+    process.send_signal(number)
+    assert process.wait(60) == code
+    until(lambda: not alive(int(written.read_text())))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path("/proc", str(pid), "status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGUSR2)
-    assert process.wait(60) == 7
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(written.read_text()), 0)
 
 
 # Runs
@@ -126,8 +143,20 @@ def test_a_queue_that_does_not_answer_loses_nothing(tmp_path: Path, monkeypatch:
     (tmp_path / "squeue").chmod(0o755)
     run = a_run(tmp_path / "run", {"a": script("pass")})
     run.record = run.record.model_copy(update={"resources": Resources(executor="slurm")})
-    with pytest.raises(InputError, match="Unable to contact slurm controller"):
-        cluster_submit.look(run)
+    with pytest.raises(cluster_submit.SilentError, match="Unable to contact slurm controller"):
+        cluster_submit.wait(run, 2, 0.1)
+    at_work = cluster_submit.State(["a"], {"7": "RUNNING"}, [])
+    answers = iter([at_work, None, None, cluster_submit.State([], {}, [])])
+
+    def look(_: Run) -> cluster_submit.State:
+        state = next(answers)
+        if state is None:
+            raise cluster_submit.SilentError([])
+        return state
+
+    monkeypatch.setattr(cluster_submit, "look", look)
+    assert cluster_submit.wait(run, 2, 0.01) == 0
+    assert run.record.attempts == ()
 
 
 def test_the_newest_run_is_meant_unless_one_is_named(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def running() -> list[str]:
     return sorted(name for name, state in queue().items() if state == "RUNNING")
 
 
-def until(condition: Callable[[], object], seconds: float = 240) -> None:
+def until(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, queue()
@@ -111,7 +111,7 @@ def test_a_search_with_three_failures_equals_the_local_one(slurm: str, tmp_path:
         assert lost and done(there) < ROWS
         assert all(name in queue() for name in lost)
         call("scontrol", "update", f"NodeName={slurm}", "State=RESUME")
-        until(lambda: hurry() or waiting.poll() is not None, 900)
+        until(lambda: hurry() or waiting.poll() is not None, 1800)
         said, wrong = waiting.communicate()
     finally:
         waiting.kill()

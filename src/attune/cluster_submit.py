@@ -26,6 +26,10 @@ WARNING_S = 60  # between the signal and the end of a task's time
 LOG_LINES = 4
 
 
+class SilentError(InputError):
+    """SLURM does not answer; jobs live on meanwhile."""
+
+
 @dataclass(frozen=True)
 class State:
     """How far a run is.
@@ -93,7 +97,7 @@ def look(run: Run) -> State:
     """How far a run is.
 
     Raises:
-        InputError: SLURM does not answer.
+        SilentError: SLURM does not answer.
     """
     jobs = [name for attempt in run.record.attempts for name in attempt]
     listed = _queue() if run.record.resources.executor == "slurm" else _processes(run, jobs)
@@ -118,14 +122,16 @@ def wait(run: Run, tries: int, pause_s: float, on_change: Callable[[State], obje
         How many items were submitted anew.
 
     Raises:
-        InputError: items were lost as often as that; the end of a log is shown.
+        InputError: items were lost as often as that, and the end of a log is shown; or SLURM does not answer at all.
     """
     before: State | None = None
     again = 0
     while True:
         try:
             state = look(run)
-        except InputError:  # a controller that is restarted; jobs live on
+        except SilentError:  # a controller that is restarted
+            if before is None:
+                raise
             time.sleep(pause_s)
             continue
         if state != before:
@@ -223,7 +229,7 @@ def _queue() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError) as error:
         found = (getattr(error, "stderr", "") or str(error)).strip()
         cure = "Look with `sinfo` whether the controller is up."
-        raise InputError(Problem("squeue", "", found, "the list of jobs", cure)) from None
+        raise SilentError(Problem("squeue", "", found, "the list of jobs", cure)) from None
     fields = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
     return {
         name: state if reason in ("None", "Priority", "Resources") else f"{state} ({reason})"

@@ -5,6 +5,7 @@ to be run next and puts it into the queue again. The command itself goes on afte
 its own successor.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 POLL_S = 0.1
 SIGNAL_S = 3.0
 PATIENCE_S = 10.0
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 ENDED = "ended"  # folder of the marks
 PYTHON = "python"  # in a command: the interpreter of the node, which a container may bring
 
@@ -53,7 +55,9 @@ class Task:
             RuntimeError: it failed; its own message is in the log.
         """
         code = self.run / "code"
-        self._process = process = subprocess.Popen(program(self.command), cwd=code, env=environment(code))
+        self._process = process = subprocess.Popen(
+            program(self.command), cwd=code, env=environment(code), preexec_fn=_end_with_parent
+        )
         try:
             while process.poll() is None:
                 time.sleep(POLL_S)
@@ -90,6 +94,12 @@ class Task:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_process": None}
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process when its parent is killed, so that nobody else finds it at the same work."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _ended(pid: int) -> bool:
