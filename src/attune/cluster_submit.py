@@ -24,6 +24,7 @@ MOST_TASKS = 1000  # of an array, as SLURM is usually configured
 TIMEOUTS = 1000  # times that a task may use up its time; it goes on after its last epoch
 WARNING_S = 60  # between the signal and the end of a task's time
 LOG_LINES = 4
+HELD = "launch failed requeued held"  # what SLURM says of a job that it will not start by itself any more
 
 
 class SilentError(InputError):
@@ -134,6 +135,7 @@ def wait(run: Run, tries: int, pause_s: float, on_change: Callable[[State], obje
                 raise
             time.sleep(pause_s)
             continue
+        _release(state)
         if state != before:
             on_change(state)
         if not state.missing:
@@ -148,6 +150,12 @@ def wait(run: Run, tries: int, pause_s: float, on_change: Callable[[State], obje
             again += len(lost)
         before = state
         time.sleep(pause_s)
+
+
+def _release(state: State) -> None:
+    """Let jobs begin again whose node broke while they were started; SLURM holds them back for ever."""
+    for name in [name for name, said in state.living.items() if HELD in said]:
+        subprocess.run(["scontrol", "release", name], capture_output=True, check=False)
 
 
 def log_of(run: Run, item: str) -> Path | None:
