@@ -8,6 +8,7 @@ writing in place) also protects DVC's cache, because an output may be a link int
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,18 @@ def partial(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes ``path`` if the block succeeds and vanishes if it fails."""
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Yield a temporary path that becomes ``path`` if the block succeeds and vanishes if it fails.
+
+    Args:
+        path: the file or folder.
+        shared: whether several processes, also of several machines, may write the same content at the same time; each
+            has a temporary path of its own then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = partial(path)
+    if shared:
+        temporary = temporary.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     remove(temporary)
     try:
         yield temporary

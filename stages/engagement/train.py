@@ -2,14 +2,16 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 from dvclive import Live
 from tqdm import tqdm
 
 from attune import artifacts, console, params
 from attune.learning import (
+    distributed,
     encoders,
     final_training,
     finetune_inputs,
@@ -43,8 +45,15 @@ def main(
     model: Path,
     out: Path,
     work: Path,
+    fit_only: Annotated[
+        bool,
+        typer.Option("--fit-only", help="Stop before the test fold; a run without this option goes on from there."),
+    ] = False,
 ) -> None:
-    """Write the model file and the folder with curves, scores and predictions."""
+    """Write the model file and the folder with curves, scores and predictions.
+
+    Started by ``torchrun``, its processes share every batch of the fine-tuning, and the first one writes.
+    """
     config = params.load("engagement.train", TrainConfig)
     heads = params.load("engagement.head_search", HeadSearchConfig)
     forms, inputs = _load(finetune_inputs.Paths(source, tasks, statistics, frames, baked, head_search))
@@ -56,17 +65,25 @@ def main(
     )
     head, head_curve = final_training.train_head(baked, corpus, split, config, course)
 
-    workshop = finetuning.Workshop(forms, corpus, config.finetuning)
     sessions = [*split.learned, *split.judged]
-    with tqdm(total=workshop.source.frames_of(sessions), desc=f"{name} frames", unit="frame", disable=None) as bar:
-        workshop.prepare(sessions, work.parent / "activations", bar.update)
     told = final_training.told(course, settings, config, split)
-    key = finetune_inputs.key_of_training(
-        corpus, sessions, [workshop.configuration.model_dump(mode="json"), told, head.told()]
-    )
-    checkpoint = Checkpoint(work / name / "checkpoint.safetensors", key)
-    fitted = _finetune(workshop, head, settings, config, split, checkpoint, work / name / "live")
-    console.warn(fitted.problems)
+    with distributed.joined() as group:
+        workshop = finetuning.Workshop(forms, corpus, config.finetuning)
+        with (
+            group.one_after_the_first(),
+            tqdm(total=workshop.source.frames_of(sessions), desc=f"{name} frames", unit="frame", disable=None) as bar,
+        ):
+            workshop.prepare(sessions, work.parent / "activations", bar.update)
+        content = [workshop.configuration.model_dump(mode="json"), told, head.told()]
+        checkpoint = Checkpoint(
+            work / name / "checkpoint.safetensors", finetune_inputs.key_of_training(corpus, sessions, content)
+        )
+        live = work / name / "live" if group.first else None
+        fitted = _finetune(workshop, head, settings, config, split, checkpoint, live)
+    if group.first:
+        console.warn(fitted.problems)
+    if fit_only or not group.first:
+        return
 
     predicted = final_training.test(workshop, split.tested, config.finetuning, work.parent / "activations")
     scores = {
@@ -111,9 +128,11 @@ def _finetune(
     config: TrainConfig,
     split: final_training.Split,
     checkpoint: Checkpoint,
-    live_folder: Path,
+    live_folder: Path | None,
 ) -> Fitted:
     """Fine-tune with curves that can be watched; a resumed run writes those of its earlier epochs again."""
+    if live_folder is None:
+        return final_training.finetune(workshop, head, settings, config, split, checkpoint, lambda _: None)
     epochs = config.finetuning.epochs
     with (
         Live(str(live_folder), dvcyaml=None, save_dvc_exp=False) as live,

@@ -147,12 +147,16 @@ class Activations:
     def prepare(self, stretches: Sequence[Stretch], compute: Compute, on_frames: Callable[[int], object]) -> None:
         """Compute what is missing.
 
+        Processes that begin at the same time go through the files each in an order of its own, so that they share the
+        work instead of doing all of it twice.
+
         Args:
             stretches: sessions and their frames.
             compute: from frames uint8 (N, H, W, 3) to activations, a tensor (N, ...).
             on_frames: called with the number of frames done.
         """
-        for stretch in stretches:
+        for index in np.random.default_rng().permutation(len(stretches)):
+            stretch = stretches[index]
             store = open_frames(self.frames / f"{stretch.session}.npy")
             end = min(stretch.end, len(store))
             pixels = store[stretch.first : end]
@@ -162,7 +166,7 @@ class Activations:
             self._open[stretch.session, stretch.task] = Stretch(stretch.session, stretch.task, stretch.first, end), path
 
     def _write(self, path: Path, pixels: np.ndarray, compute: Compute, on_frames: Callable[[int], object]) -> None:
-        with artifacts.replacing(path) as temporary, temporary.open("wb") as file:
+        with artifacts.replacing(path, shared=True) as temporary, temporary.open("wb") as file:
             for start in range(0, len(pixels), CHUNK):
                 block = compute(pixels[start : start + CHUNK]).cpu().numpy().astype(np.float32, copy=False)
                 if start == 0:

@@ -1,11 +1,12 @@
 """Batches of clips through a network: losses, steps of the optimiser, and what happens when memory runs out.
 
 A batch that does not fit into the graphics memory is worked off in pieces whose gradients are summed, so the step is
-that of the whole batch up to rounding.
+that of the whole batch up to rounding. Where several processes train together each takes its share of the batch.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from attune.learning import metrics
+from attune.learning import distributed, metrics
+from attune.learning.distributed import Group
 from attune.problems import InputError, Problem
 
 Inputs = tuple[torch.Tensor, ...]
@@ -60,6 +62,14 @@ class Scored:
             torch.cat([part.probability for part in parts]),
         )
 
+    def none(self) -> "Scored":
+        """A batch of no clips, where this one is."""
+        return Scored(torch.zeros_like(self.loss), self.counts[:0], self.probability[:0])
+
+    def to(self, device: torch.device) -> "Scored":
+        """The same on another device."""
+        return Scored(self.loss.to(device), self.counts.to(device), self.probability.to(device))
+
     def averages(self, class_weights: torch.Tensor) -> tuple[float, float]:
         """Weighted mean loss and F1 over all labels."""
         predicted = (self.probability > 0.5).double()
@@ -80,6 +90,8 @@ class Stepper:
         micro: clips that fit into the memory.
         mixed: whether activations are bfloat16.
         problems: warnings.
+        group: the processes that share every batch.
+        together: the network as it trains in the group; ``network`` unless given.
     """
 
     network: nn.Module
@@ -87,47 +99,59 @@ class Stepper:
     micro: int
     mixed: bool = False
     problems: list[Problem] = field(default_factory=list)
+    group: Group = distributed.ALONE
+    together: nn.Module | None = None
 
     def train(self, examples: Examples, rows: Integers, optimiser: torch.optim.Optimizer) -> Scored:
-        """One step of the optimiser over some rows."""
+        """One step of the optimiser over some rows; of several processes, each scores its share."""
         weight = (examples.counts(rows) * self.class_weights.cpu()).sum()
+        network, share = self.together or self.network, self.group.share(rows)
+        scale = self.group.size if len(share) else 0  # without a share the process still has to take part
+        share = share if len(share) else rows[:1]
 
-        def accumulate(piece: Integers) -> Scored:
-            scored = self._forward(examples, piece)
-            (scored.loss / weight).backward()
+        def accumulate(piece: Integers, last: bool) -> Scored:
+            with nullcontext() if last else distributed.unsynchronised(network):
+                scored = self._forward(network, examples, piece)
+                (scored.loss * scale / weight).backward()
             return Scored(scored.loss.detach(), scored.counts, scored.probability)
 
-        scored = self._in_pieces(rows, accumulate, lambda: optimiser.zero_grad(set_to_none=True))
+        scored = self._in_pieces(share, accumulate, lambda: optimiser.zero_grad(set_to_none=True))
         optimiser.step()
-        return scored
+        return scored if scale else scored.none()
 
     @torch.no_grad()
     def score(self, examples: Examples, rows: Integers) -> Scored:
         """Losses and probabilities of some rows."""
-        return self._in_pieces(rows, lambda piece: self._forward(examples, piece), lambda: None)
+        return self._in_pieces(rows, lambda piece, _: self._forward(self.network, examples, piece), lambda: None)
 
-    def _forward(self, examples: Examples, rows: Integers) -> Scored:
+    def _forward(self, network: nn.Module, examples: Examples, rows: Integers) -> Scored:
         device = self.class_weights.device
         inputs = [tensor.to(device) for tensor in examples.read(rows)]
         with torch.autocast(device.type, torch.bfloat16, enabled=self.mixed):
-            logits = self.network(*inputs)
+            logits = network(*inputs)
         counts = examples.counts(rows).to(device)
         logarithm = logits.float().log_softmax(dim=1)
         loss = -(counts * self.class_weights * logarithm).sum()
         return Scored(loss, counts, logarithm[:, 1].detach().exp())
 
-    def _in_pieces(self, rows: Integers, work: Callable[[Integers], Scored], begin: Callable[[], Any]) -> Scored:
-        """Work off rows in pieces of ``micro`` clips, which are halved for good whenever they do not fit."""
+    def _in_pieces(self, rows: Integers, work: Callable[[Integers, bool], Scored], begin: Callable[[], Any]) -> Scored:
+        """Work off rows in pieces of ``micro`` clips, which are halved for good whenever they do not fit.
+
+        ``work`` takes a piece, and whether it is the last one.
+        """
         while True:
             begin()
-            pieces: Iterable[Integers] = (rows[start : start + self.micro] for start in range(0, len(rows), self.micro))
+            ends = range(self.micro, len(rows) + self.micro, self.micro)
             try:
-                return Scored.join([work(piece) for piece in pieces])
+                return Scored.join([work(rows[end - self.micro : end], end >= len(rows)) for end in ends])
             except torch.cuda.OutOfMemoryError:
                 clips = min(self.micro, len(rows))
             self._halve(clips)  # outside of the handler, which would keep the failed piece's tensors
 
     def _halve(self, clips: int) -> None:
+        if self.group.size > 1:  # the others wait for gradients that this process will not have
+            cure = "Lower batch_size, or train in more processes."
+            raise InputError(Problem("training", "graphics memory", f"no room for {clips} clips", "more", cure))
         if clips == 1:
             cure = "Use a smaller encoder or shorter clips, or freeze more of its parts."
             raise InputError(Problem("training", "graphics memory", "no room for one clip", "more", cure))

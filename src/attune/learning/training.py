@@ -8,6 +8,8 @@
 - The best epoch has the highest trailing mean of the validation F1; the network leaves with its weights of then.
 - An epoch depends on (seed, epoch) and the weights at its start, so a resumed run equals an undisturbed one. Results
   on the processor may depend on the number of threads, because sums are split between them.
+- Of several processes (:mod:`attune.learning.distributed`) each computes its share of the batches; all have the same
+  history and weights at any time, and the first one keeps the checkpoint.
 """
 
 import math
@@ -23,7 +25,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from attune.learning import checkpoints, metrics
+from attune.learning import checkpoints, distributed, metrics
 from attune.learning.checkpoints import Checkpoint, State
 from attune.learning.steps import Examples, Integers, Scored, Stepper
 from attune.learning.training_config import FinetuneSettings, TrainingConfig
@@ -134,7 +136,8 @@ def fit(
     trainable = _trainable(network, parts, config)
     optimiser = torch.optim.Adam(trainable.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     class_weights = torch.tensor(material.class_weights, device=device)
-    stepper = Stepper(network, class_weights, config.batch_size, config.precision == "bfloat16")
+    group = distributed.current()
+    stepper = Stepper(network, class_weights, config.batch_size, config.precision == "bfloat16", group=group)
     run, best = _Run(), _copy(trainable)
     if checkpoint and (kept := checkpoint.load()):
         best = _take_up(kept, trainable, optimiser, run)
@@ -143,13 +146,14 @@ def fit(
     with reproducible(), in_evaluation(network):
         while not run.over(config):
             epoch = len(run.history)
-            _freeze(network, parts, config.first_part(max(epoch, 1)))
+            if _freeze(network, parts, config.first_part(max(epoch, 1))) or stepper.together is None:
+                stepper.together = group.together(network)
             row = _epoch(stepper, material, optimiser, config.batch_size, seed, epoch)
             optimiser.param_groups[0]["lr"] *= 1 - settings.decay if epoch else 1
             run.add(row)
             if run.chooses(config.window):
                 best = _copy(trainable)
-            if checkpoint:
+            if checkpoint and group.first:
                 _keep(checkpoint, trainable, best, optimiser, run)
             on_epoch(run.history[-1])
     _put_back(trainable, best)
@@ -172,7 +176,9 @@ def _epoch(
         with torch.random.fork_rng():
             torch.manual_seed(int(rng.integers(2**62)))  # for networks that draw by themselves
             done = [stepper.train(examples, rows, optimiser) for rows in _batches(order, batch_size)]
-        row["train_loss"], row["train_f1"] = Scored.join(done).averages(stepper.class_weights)
+        mine = Scored.join(done).to(torch.device("cpu"))
+        everyone = Scored.join(stepper.group.collect(mine)).to(stepper.class_weights.device)
+        row["train_loss"], row["train_f1"] = everyone.averages(stepper.class_weights)
     scored = predict(stepper, material.validation, batch_size)
     row["validation_loss"], row["validation_f1"] = scored.averages(stepper.class_weights)
     return row
@@ -188,7 +194,11 @@ def answer(network: nn.Module, examples: Examples, config: TrainingConfig) -> np
 
 def predict(stepper: Stepper, examples: Examples, batch_size: int) -> Scored:
     """Losses and probabilities of all coded clips, in their order."""
-    return Scored.join([stepper.score(examples, rows) for rows in _batches(examples.coded(), batch_size)])
+    batches, group = _batches(examples.coded(), batch_size), stepper.group
+    if group.size == 1:
+        return Scored.join([stepper.score(examples, rows) for rows in batches])
+    mine = [stepper.score(examples, rows).to(torch.device("cpu")) for rows in batches[group.rank :: group.size]]
+    return Scored.join(group.gather(mine, len(batches))).to(stepper.class_weights.device)
 
 
 def _batches(rows: Integers, size: int) -> list[Integers]:
@@ -251,10 +261,13 @@ def frozen_parts(parts: list[nn.Module], config: TrainingConfig) -> int:
     return min(_index(part, parts) for part in config.freeze.values())
 
 
-def _freeze(network: nn.Module, parts: list[nn.Module], first: int) -> None:
+def _freeze(network: nn.Module, parts: list[nn.Module], first: int) -> bool:
+    """Let the parts from ``first`` on train; returns whether anything changed."""
+    before = [weight.requires_grad for weight in network.parameters()]
     network.requires_grad_(True)
     for part in parts[: _index(first, parts)]:
         part.requires_grad_(False)
+    return before != [weight.requires_grad for weight in network.parameters()]
 
 
 def _trainable(network: nn.Module, parts: list[nn.Module], config: TrainingConfig) -> dict[str, nn.Parameter]:
