@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attune import cli_learning, console, params
+from attune import cli_learning, cli_paint, console, params
 from attune.problems import InputError, Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -50,6 +50,7 @@ def validate(
 
 app.command()(cli_learning.predict)
 app.command()(cli_learning.queue)
+app.command()(cli_paint.paint)
 
 
 @app.command()

@@ -105,6 +105,7 @@ def save(
     shape: Shape,
     *,
     expected_version: int | None = None,
+    keep_previous: bool = True,
     now: datetime.datetime | None = None,
 ) -> Painting:
     """Save a painting as the next version of its folder.
@@ -114,6 +115,8 @@ def save(
         painting: its ``version``, ``created`` and ``saved`` are not used.
         shape: (T, H, W) of the map.
         expected_version: the version that is to be replaced, 0 if there should be none; None replaces any.
+        keep_previous: whether the version before stays in versions/ too; a program that saves every second says no most
+            of the time, lest the latest ten versions be the last ten seconds.
         now: the time that is written down, with its zone; the clock's unless given.
 
     Returns:
@@ -142,7 +145,7 @@ def save(
         new = artifacts.partial(folder)
         artifacts.remove(new)
         try:
-            _write(new, result, shape, painted, folder / "versions")
+            _write(new, result, shape, painted, folder / "versions", version if not keep_previous else None)
             folders.swap(new, folder)
         finally:
             artifacts.remove(new)
@@ -225,10 +228,18 @@ def list_paintings(root: Path) -> list[Place]:
     return sorted(Place(folder.parent.name, folder.name, folder) for folder in found)
 
 
-def _write(new: Path, painting: Painting, shape: Shape, painted: npt.NDArray[np.float32], versions: Path) -> None:
+def _write(
+    new: Path,
+    painting: Painting,
+    shape: Shape,
+    painted: npt.NDArray[np.float32],
+    versions: Path,
+    dropped: int | None = None,
+) -> None:
     """Build the folder of a version beside the one that it will replace."""
     (new / "versions").mkdir(parents=True)
     kept = sorted(versions.glob("*.json"), key=lambda path: int(path.stem)) if versions.is_dir() else []
+    kept = [path for path in kept if int(path.stem) != dropped]
     for path in kept[len(kept) - min(len(kept), VERSIONS - 1) :]:
         shutil.copyfile(path, new / "versions" / path.name)
     info = {"format": FORMAT, **painting.model_dump(mode="json", exclude={"strokes"})}
