@@ -136,7 +136,8 @@ def _check(path: Path, own: pd.DataFrame, protocol: Protocol) -> None:
             problems.append(Problem(str(path), place, f"variable {row.variable}", "one of the protocol", cure))
         if str(row.snippet).endswith(painting.AGAIN):
             problems.append(Problem(str(path), place, str(row.snippet), f"an id without {painting.AGAIN}", cure))
-        painting.place(path.parent, str(row.annotator), str(row.snippet))
-        painting.place(path.parent, str(row.annotator), str(row.session))
     if problems:
         raise InputError(problems)
+    for row in own.itertuples():
+        painting.place(path, str(row.annotator), str(row.snippet))
+        painting.place(path, str(row.annotator), str(row.session))

@@ -8,7 +8,13 @@ export function colours(ofValue) {
   return Uint8ClampedArray.from({ length: 3 * 256 }, (_, i) => ofValue(Math.floor(i / 3) / 255)[i % 3]);
 }
 
-const PAINT = colours((value) => [255, 196 - 150 * value, 64 - 24 * value]); // amber for a little, red for much
+// From violet for a little paint to yellow for much: colours that neither skin nor toys have.
+const STEPS = [[86, 30, 200], [168, 20, 190], [232, 50, 130], [252, 140, 70], [250, 240, 60]];
+const PAINT = colours((value) => {
+  const at = Math.min(3.999, 4 * value);
+  const [low, high] = [STEPS[Math.floor(at)], STEPS[Math.floor(at) + 1]];
+  return low.map((one, i) => one + (high[i] - one) * (at % 1));
+});
 const BEFORE = colours(() => [70, 180, 255]);
 const AFTER = colours(() => [90, 220, 130]);
 
@@ -221,7 +227,7 @@ export class Stage {
   }
 }
 
-/** Fill a canvas of a frame's size with a map's colours, which are opaque where the map is 1. */
+/** Fill a canvas of a frame's size with a map's colours, more opaque where there is more. */
 export function paintHeat(canvas, values, colour, opacity) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
@@ -232,7 +238,7 @@ export function paintHeat(canvas, values, colour, opacity) {
     bytes[at] = colour[entry];
     bytes[at + 1] = colour[entry + 1];
     bytes[at + 2] = colour[entry + 2];
-    bytes[at + 3] = 255 * opacity * values[i];
+    bytes[at + 3] = 255 * opacity * Math.sqrt(values[i]);
   }
   context.putImageData(image, 0, 0);
 }

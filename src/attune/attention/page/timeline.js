@@ -2,7 +2,7 @@
 
 import { colours, paintHeat } from "./stage.js";
 
-const COLOUR = colours(() => [255, 120, 48]);
+const COLOUR = colours(() => [255, 60, 140]);
 
 export class Timeline {
   constructor(list, choose) {
