@@ -430,9 +430,10 @@ def test_autosaves_do_not_push_out_the_versions_before(client: TestClient, folde
     assert [path.name for path in sorted(versions.iterdir())] == ["0030.json", "0031.json"]
 
 
+@pytest.mark.slow
 def test_twenty_savers_at_once_lose_nothing(folder: Path) -> None:
     """Each of 20 adds strokes of its own to one painting, taking over what others saved when it is told to."""
-    savers, each = 20, 3
+    savers, each = 20, 2
     with paint_server.running(folder) as server:
         config = server.config
         path = f"/api/items/{config.items[0].key}"

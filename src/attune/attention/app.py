@@ -180,6 +180,7 @@ class Studio:
             own = wanted.writer == desk.writer
             if not own or wanted.sequence > desk.sequence:
                 expected = desk.version if own and desk.version > wanted.version else wanted.version
+                self._check_version(desk.item, expected)
                 keep = wanted.kept or not own or time.monotonic() - desk.kept_at > KEEP_S
                 try:
                     saved = painting.save(self.config.root, made, shape, expected_version=expected, keep_previous=keep)
@@ -188,7 +189,14 @@ class Studio:
                 if keep:
                     desk.kept_at = time.monotonic()
                 desk.writer, desk.sequence, desk.version = wanted.writer, wanted.sequence, saved.version
-            return {"version": desk.version, **self._progress(desk.item)}
+            return {"version": desk.version, "state": _state(made, desk.item)}
+
+    def _check_version(self, item: Item, expected: int) -> None:
+        """Find most conflicts before anything is rasterised; :func:`painting.save` finds the others."""
+        folder = self._folder(item)
+        current = painting.read_info(folder).version if folder.exists() else 0
+        if current != expected:
+            raise ConflictError(expected, current)
 
     def _pixels(self, item: Item) -> np.ndarray:
         return self.config.reader.read(item.session, item.start_ms)
@@ -207,10 +215,22 @@ class Studio:
         folder = self._folder(item)
         if not folder.exists():
             return {"state": "new"}
-        saved = painting.load(folder)
-        painted = any(operation.kind == "stroke" and operation.add for operation in saved.strokes)
-        labelled = saved.labels.get(item.variable) is not None
-        return {"state": "done" if painted and labelled else "begun" if painted or labelled else "new"}
+        return {"state": _state(painting.load(folder), item)}
+
+
+def _state(made: Painting, item: Item) -> str:
+    """How far an item is: done once there are paint and the painter's own label of its behaviour."""
+    painted: set[int] = set()
+    for operation in made.strokes:
+        match operation:
+            case painting.Stroke():
+                painted |= {operation.frame} if operation.add else set()
+            case painting.Clear():
+                painted.discard(operation.frame)
+            case painting.Copy():
+                painted = painted | {operation.frame} if operation.source in painted else painted - {operation.frame}
+    labelled = made.labels.get(item.variable) is not None
+    return "done" if painted and labelled else "begun" if painted or labelled else "new"
 
 
 def create(config: PaintConfig) -> FastAPI:
