@@ -9,6 +9,8 @@ const LONGEST_WAIT_MS = 8000; // between attempts
 const KEEPALIVE_LIMIT = 60_000; // bytes that browsers send for a page that is closing
 const WRITER = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+let sequence = 0; // of this page's saves, of all items
+
 const journalName = (annotator, key) => `attune-paint:${annotator}:${key}`;
 
 export function readJournal(annotator, key) {
@@ -51,7 +53,6 @@ function sorted(operation) {
  * change.
  */
 export class Saver extends EventTarget {
-  #sequence = 0;
   #saved = 0; // revision
   #busy = null;
   #timer = null;
@@ -175,9 +176,9 @@ export class Saver extends EventTarget {
   }
 
   #content() {
-    this.#sequence += 1;
+    sequence += 1;
     const { version } = this.painting;
-    return { version, writer: WRITER, sequence: this.#sequence, kept: this.#keep, ...this.painting.snapshot() };
+    return { version, writer: WRITER, sequence, kept: this.#keep, ...this.painting.snapshot() };
   }
 
   #arrived(answer, revision) {
