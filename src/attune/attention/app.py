@@ -10,7 +10,8 @@ It answers, behind :class:`attune.attention.security.Guard`:
 
 A page names itself by a random ``writer`` and numbers its saves. A save that this server has already had from it, or
 that a later one has overtaken, changes nothing; a page may build upon its own last save although it has not heard its
-answer. So a save may be sent again whenever its answer was lost.
+answer. So a save may be sent again whenever its answer was lost, and the next before it has come: saves that wait for
+their turn while a later one arrives are left to that one, which keeps a slow disk from holding up what is new.
 """
 
 import math
@@ -30,7 +31,7 @@ from starlette.concurrency import run_in_threadpool
 
 from attune.attention import painting, security
 from attune.attention.painting import ConflictError, Painting
-from attune.attention.strokes import MAX_FRAMES, MAX_OPERATIONS, Operation
+from attune.attention.strokes import MAX_FRAMES, MAX_OPERATIONS, Growing, Operation
 from attune.attention.worklist import Item
 from attune.params import Params
 from attune.problems import InputError
@@ -102,6 +103,8 @@ class _Desk:
     sequence: int = -1
     version: int = -1
     kept_at: float = -math.inf
+    growing: Growing | None = None
+    arrived: dict[str, int] = field(default_factory=dict)
 
 
 class Studio:
@@ -156,7 +159,7 @@ class Studio:
         """Save an item.
 
         Returns:
-            The version that is saved now and how far the item is.
+            The version that is saved now and how far the item is; ``left`` if this save was left to a later one.
 
         Raises:
             RefusedError: a label is of no variable, or the operations do not fit the frames.
@@ -176,14 +179,25 @@ class Studio:
             labels=wanted.labels,
             seconds=wanted.seconds,
         )
+        desk.arrived[wanted.writer] = max(wanted.sequence, desk.arrived.get(wanted.writer, 0))
         with desk.lock:
+            if wanted.sequence < desk.arrived[wanted.writer]:
+                return {"version": max(desk.version, 0), "left": True}
             own = wanted.writer == desk.writer
             if not own or wanted.sequence > desk.sequence:
                 expected = desk.version if own and desk.version > wanted.version else wanted.version
                 self._check_version(desk.item, expected)
                 keep = wanted.kept or not own or time.monotonic() - desk.kept_at > KEEP_S
+                desk.growing = desk.growing or Growing(shape)
                 try:
-                    saved = painting.save(self.config.root, made, shape, expected_version=expected, keep_previous=keep)
+                    saved = painting.save(
+                        self.config.root,
+                        made,
+                        shape,
+                        expected_version=expected,
+                        keep_previous=keep,
+                        painted=desk.growing.rasterise(made.strokes),
+                    )
                 except InputError as error:
                     raise security.RefusedError(422, _words(error)) from None
                 if keep:

@@ -8,6 +8,7 @@ puts it back. All names beside the folder are hidden and end in ``.partial``, wh
 import ctypes
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def swap(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another one, which is deleted; the caller holds the lock."""
-    for path in [*(path for path in new.rglob("*") if path.is_file()), *new.rglob("*/"), new]:
+    """Put a finished folder in the place of another one, which is deleted.
+
+    The caller holds the lock and wrote the files through :mod:`attune.artifacts`, so that they are on the disk.
+    """
+    for path in [*new.rglob("*/"), new]:
         _flush(path)
     if folder.exists():
         if not _exchange(new, folder):
@@ -54,6 +58,15 @@ def swap(new: Path, folder: Path) -> None:
         new.rename(folder)
     _flush(folder.parent)
     artifacts.remove(new)
+
+
+def keep(file: Path, folder: Path) -> None:
+    """Have a file that will never change in another folder too: as a second name, or as a copy where there are none."""
+    try:
+        (folder / file.name).hardlink_to(file.resolve())
+    except OSError:
+        with artifacts.replacing(folder / file.name) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def recover(folder: Path) -> None:
@@ -92,7 +105,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have a file or folder reach the disk."""
+    """Have a folder's entries reach the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,8 +2,8 @@
 
 ``<root>/<annotator>/<painting>/`` holds
 
-- ``map.npz``: ``map``, float32 (T, H, W), values in [0, 1], T frames of the processed clip at the processed video's
-  size; and ``version``;
+- ``map.npz``: ``map``, float32 (T, H, W), values in [0, 1] to the nearest 1/1024, which makes the file a quarter of the
+  size, T frames of the processed clip at the processed video's size; and ``version``;
 - ``strokes.json``: the operations of :mod:`attune.attention.strokes` with the map's shape, from which the map can be
   rebuilt at another size of brush;
 - ``info.json``: who, when, which snippet, labels given, seconds spent per frame, version;
@@ -15,7 +15,6 @@ may meet two versions; :func:`load` sees to that.
 """
 
 import datetime
-import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +66,7 @@ __all__ = [
 ]
 
 VERSIONS = 10  # that are kept
+LEVELS = 1024  # steps of a stored value between 0 and 1
 _TRIES = 200  # of a reader while versions change
 
 
@@ -106,6 +106,7 @@ def save(
     *,
     expected_version: int | None = None,
     keep_previous: bool = True,
+    painted: npt.NDArray[np.float32] | None = None,
     now: datetime.datetime | None = None,
 ) -> Painting:
     """Save a painting as the next version of its folder.
@@ -117,6 +118,8 @@ def save(
         expected_version: the version that is to be replaced, 0 if there should be none; None replaces any.
         keep_previous: whether the version before stays in versions/ too; a program that saves every second says no most
             of the time, lest the latest ten versions be the last ten seconds.
+        painted: the map of the strokes, from a :class:`attune.attention.strokes.Growing`, which is quicker for a
+            painting that is saved again and again; the caller warrants that it is theirs.
         now: the time that is written down, with its zone; the clock's unless given.
 
     Returns:
@@ -127,11 +130,13 @@ def save(
         InputError: the strokes do not fit the shape, or there is not one time per frame.
     """
     folder = place(root, painting.annotator, painting.painting)
-    check(painting.strokes, shape, f"{painting.annotator}/{painting.painting}")
+    if painted is None or painted.shape != tuple(shape):
+        painted = None
+        check(painting.strokes, shape, f"{painting.annotator}/{painting.painting}")
     if len(painting.seconds) not in (0, shape[0]):
         found, expected = f"{len(painting.seconds)} times", f"one per frame, {shape[0]}"
         raise InputError(Problem(str(folder), "seconds", found, expected, "Save again."))
-    painted = rasterise(painting.strokes, shape)
+    painted = _rounded(rasterise(painting.strokes, shape) if painted is None else painted)
     saved = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folders.locked(folder):
@@ -215,7 +220,7 @@ def rebuild(folder: Path, radius_scale: float = 1.0) -> npt.NDArray[np.float32]:
     """
     folders.recover(folder)
     document = read(folder / "strokes.json", Document)
-    return rasterise(document.strokes, document.shape, radius_scale)
+    return _rounded(rasterise(document.strokes, document.shape, radius_scale))
 
 
 def list_paintings(root: Path) -> list[Place]:
@@ -226,6 +231,10 @@ def list_paintings(root: Path) -> list[Place]:
         folders.recover(aside.with_name(aside.name[1:].removesuffix(".previous.partial")))
     found = (path.parent for path in root.glob("*/*/info.json") if not path.parent.name.startswith("."))
     return sorted(Place(folder.parent.name, folder.name, folder) for folder in found)
+
+
+def _rounded(painted: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (np.round(painted * LEVELS) / LEVELS).astype(np.float32)
 
 
 def _write(
@@ -241,10 +250,11 @@ def _write(
     kept = sorted(versions.glob("*.json"), key=lambda path: int(path.stem)) if versions.is_dir() else []
     kept = [path for path in kept if int(path.stem) != dropped]
     for path in kept[len(kept) - min(len(kept), VERSIONS - 1) :]:
-        shutil.copyfile(path, new / "versions" / path.name)
+        folders.keep(path, new / "versions")
     info = {"format": FORMAT, **painting.model_dump(mode="json", exclude={"strokes"})}
     head = {"format": FORMAT, "version": painting.version, "shape": list(shape)}
-    np.savez_compressed(new / "map.npz", map=painted, version=np.array(painting.version))
+    with artifacts.replacing(new / "map.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, map=painted, version=np.array(painting.version))
     artifacts.write_text(new / "strokes.json", as_text(head, painting.strokes))
     artifacts.write_json(new / "info.json", info)
     del info["format"]

@@ -6,6 +6,7 @@ import * as api from "./api.js";
 const EVERY_MS = 500; // from the start of one save to that of the next
 const JOURNAL_MS = 200;
 const LONGEST_WAIT_MS = 8000; // between attempts
+const MOST_UNDER_WAY = 4; // saves whose answers have not come
 const KEEPALIVE_LIMIT = 60_000; // bytes that browsers send for a page that is closing
 const WRITER = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -54,7 +55,8 @@ function sorted(operation) {
  */
 export class Saver extends EventTarget {
   #saved = 0; // revision
-  #busy = null;
+  #sent = -1; // revision
+  #underWay = 0;
   #timer = null;
   #lastStart = -Infinity;
   #failures = 0;
@@ -74,15 +76,13 @@ export class Saver extends EventTarget {
   }
 
   get isClean() {
-    return this.painting.revision === this.#saved && !this.#busy;
+    return this.painting.revision === this.#saved && !this.#underWay;
   }
 
   /** Save now; resolves when an attempt has been made. */
   async flush(keep = false) {
     this.#keep ||= keep;
-    if (this.painting.revision === this.#saved && !keep) return;
-    await this.#busy;
-    await this.#save();
+    if (this.painting.revision !== this.#saved || keep) await this.#save();
   }
 
   /** The page may be about to go away: nothing after this is certain to run. */
@@ -141,7 +141,8 @@ export class Saver extends EventTarget {
       this.#journalTimer = null;
       this.#journal();
     }, JOURNAL_MS);
-    if (!this.#busy && this.#timer === null && this.status !== "conflict") {
+    const isNew = this.painting.revision !== this.#sent || !this.#underWay;
+    if (isNew && this.#underWay < MOST_UNDER_WAY && this.#timer === null && this.status !== "conflict") {
       this.#plan(Math.max(0, this.#lastStart + EVERY_MS - performance.now()));
     }
   }
@@ -151,27 +152,23 @@ export class Saver extends EventTarget {
     this.#timer = setTimeout(() => this.#save(), delay);
   }
 
-  #save() {
+  async #save() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.status === "conflict") return Promise.resolve();
-    this.#busy ??= this.#attempt().finally(() => {
-      this.#busy = null;
-      this.#noticed();
-    });
-    return this.#busy;
-  }
-
-  async #attempt() {
+    if (this.status === "conflict") return;
     this.#lastStart = performance.now();
     const revision = this.painting.revision;
     const content = this.#content();
+    this.#sent = revision;
+    this.#underWay += 1;
     if (this.status !== "offline") this.#set("saving");
     try {
-      const answer = await api.save(this.painting.key, content);
-      this.#arrived(answer, revision);
+      this.#arrived(await api.save(this.painting.key, content), revision);
     } catch (error) {
       this.#failed(error, content);
+    } finally {
+      this.#underWay -= 1;
+      this.#noticed();
     }
   }
 
@@ -182,6 +179,7 @@ export class Saver extends EventTarget {
   }
 
   #arrived(answer, revision) {
+    if (answer.left) return; // a later save of this page says the rest
     this.#failures = 0;
     this.#keep = false;
     this.painting.version = Math.max(this.painting.version, answer.version);
@@ -198,6 +196,7 @@ export class Saver extends EventTarget {
   }
 
   #failed(error, content) {
+    if (this.status === "conflict") return;
     if (error instanceof api.Refused && error.status === 409) {
       const theirs = error.content.now;
       if (beginsWith(content.strokes, theirs.strokes)) {
