@@ -125,7 +125,7 @@ class Hand:
         return painting.read_map(self.folder())
 
     def brush(self, points: list[tuple[float, float]], **changed: Any) -> Stroke:
-        settings = {"frame": 0, "radius": 12.0, "strength": 0.6, **changed}
+        settings = {"frame": 0, "radius": 8.0, "strength": 0.6, **changed}
         return Stroke(points=tuple(points), **settings)
 
 
@@ -178,7 +178,7 @@ def test_the_second_button_removes_and_the_wheel_changes_the_brush(hand: Hand) -
     hand.page.mouse.wheel(0, 100)
     hand.press("[")
     hand.draw(CURVE, button="right")
-    close(hand.map(), [hand.brush(LINE), hand.brush(CURVE, add=False, radius=9.0)])
+    close(hand.map(), [hand.brush(LINE), hand.brush(CURVE, add=False, radius=5.0)])
     hand.press("x")  # the first button removes now, the second adds
     hand.draw(LINE)
     hand.draw(CURVE, button="right")
@@ -215,8 +215,8 @@ def test_everything_by_keyboard(hand: Hand) -> None:
     for _ in range(8):
         hand.press("d")
     hand.page.keyboard.up("f")
-    start = (WIDTH / 2 - 3, HEIGHT / 2 - 6)
-    close(hand.map(), [hand.brush([(start[0] + 3 * k, start[1]) for k in range(9)], frame=1)])
+    start = (WIDTH / 2 - 2, HEIGHT / 2 - 4)
+    close(hand.map(), [hand.brush([(start[0] + 2 * k, start[1]) for k in range(9)], frame=1)])
     hand.press("1", "2", "2")
     assert hand.saved().labels == {"attending": 1, "participating": 0}
     assert hand.page.locator("#list button").first.get_attribute("data-state") == "done"

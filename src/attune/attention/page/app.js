@@ -29,7 +29,7 @@ let acted = performance.now();
 let opening = 0;
 
 const settings = {
-  size: 12,
+  size: 8,
   strength: 0.6,
   opacity: 0.65,
   onion: false,

@@ -238,7 +238,7 @@ export function paintHeat(canvas, values, colour, opacity) {
     bytes[at] = colour[entry];
     bytes[at + 1] = colour[entry + 1];
     bytes[at + 2] = colour[entry + 2];
-    bytes[at + 3] = 255 * opacity * Math.sqrt(values[i]);
+    bytes[at + 3] = 255 * opacity * values[i] ** 0.8;
   }
   context.putImageData(image, 0, 0);
 }
