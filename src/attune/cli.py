@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attune import cli_cluster, cli_learning, cli_privacy, cli_sharing, console, params
+from attune import cli_cluster, cli_learning, cli_paint, cli_privacy, cli_sharing, console, params
 from attune.problems import InputError, Problem, errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -61,6 +61,7 @@ app.command()(cli_sharing.verify)
 app.command()(cli_privacy.anonymise)
 app.command()(cli_privacy.forget)
 app.add_typer(cli_cluster.app, name="cluster")
+app.command()(cli_paint.paint)
 
 
 @app.command()

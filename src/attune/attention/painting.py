@@ -105,6 +105,8 @@ def save(
     shape: Shape,
     *,
     expected_version: int | None = None,
+    keep_previous: bool = True,
+    painted: npt.NDArray[np.float32] | None = None,
     now: datetime.datetime | None = None,
 ) -> Painting:
     """Save a painting as the next version of its folder.
@@ -114,6 +116,10 @@ def save(
         painting: its ``version``, ``created`` and ``saved`` are not used.
         shape: (T, H, W) of the map.
         expected_version: the version that is to be replaced, 0 if there should be none; None replaces any.
+        keep_previous: whether the version before stays in versions/ too; a program that saves every second says no most
+            of the time, lest the latest ten versions be the last ten seconds.
+        painted: the map of the strokes, from a :class:`attune.attention.strokes.Growing`, which is quicker for a
+            painting that is saved again and again; the caller warrants that it is theirs.
         now: the time that is written down, with its zone; the clock's unless given.
 
     Returns:
@@ -124,11 +130,13 @@ def save(
         InputError: the strokes do not fit the shape, or there is not one time per frame.
     """
     folder = place(root, painting.annotator, painting.painting)
-    check(painting.strokes, shape, f"{painting.annotator}/{painting.painting}")
+    if painted is None or painted.shape != tuple(shape):
+        painted = None
+        check(painting.strokes, shape, f"{painting.annotator}/{painting.painting}")
     if len(painting.seconds) not in (0, shape[0]):
         found, expected = f"{len(painting.seconds)} times", f"one per frame, {shape[0]}"
         raise InputError(Problem(str(folder), "seconds", found, expected, "Save again."))
-    painted = _rounded(rasterise(painting.strokes, shape))
+    painted = _rounded(rasterise(painting.strokes, shape) if painted is None else painted)
     saved = (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folders.locked(folder):
@@ -142,7 +150,7 @@ def save(
         new = artifacts.partial(folder)
         artifacts.remove(new)
         try:
-            _write(new, result, shape, painted, folder / "versions")
+            _write(new, result, shape, painted, folder / "versions", version if not keep_previous else None)
             folders.swap(new, folder)
         finally:
             artifacts.remove(new)
@@ -229,10 +237,18 @@ def _rounded(painted: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return (np.round(painted * LEVELS) / LEVELS).astype(np.float32)
 
 
-def _write(new: Path, painting: Painting, shape: Shape, painted: npt.NDArray[np.float32], versions: Path) -> None:
+def _write(
+    new: Path,
+    painting: Painting,
+    shape: Shape,
+    painted: npt.NDArray[np.float32],
+    versions: Path,
+    dropped: int | None = None,
+) -> None:
     """Build the folder of a version beside the one that it will replace."""
     (new / "versions").mkdir(parents=True)
     kept = sorted(versions.glob("*.json"), key=lambda path: int(path.stem)) if versions.is_dir() else []
+    kept = [path for path in kept if int(path.stem) != dropped]
     for path in kept[len(kept) - min(len(kept), VERSIONS - 1) :]:
         folders.keep(path, new / "versions")
     info = {"format": FORMAT, **painting.model_dump(mode="json", exclude={"strokes"})}

@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -84,9 +85,14 @@ class Version(Document):
 def as_text(head: dict[str, Any], strokes: Sequence[AnyOperation]) -> str:
     """JSON with one operation per line, so that a diff shows the strokes that came or went."""
     lines = [f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
-    told = [json.dumps(stroke.model_dump(mode="json", exclude_none=True)) for stroke in strokes]
+    told = [_line(stroke) for stroke in strokes]
     inner = "\n    " + ",\n    ".join(told) + "\n  " if told else ""
     return "{\n" + ",\n".join([*lines, f'  "strokes": [{inner}]']) + "\n}\n"
+
+
+@lru_cache(maxsize=2048)  # a painting is saved again and again while it grows
+def _line(stroke: AnyOperation) -> str:
+    return json.dumps(stroke.model_dump(mode="json", exclude_none=True))
 
 
 def read(path: Path, model: type[Model]) -> Model:

@@ -168,18 +168,50 @@ def rasterise(strokes: Sequence[AnyOperation], shape: Shape, radius_scale: float
     check(strokes, shape)
     painted = np.zeros(shape)
     for operation in strokes:
-        match operation:
-            case Stroke():
-                rows, columns, brush = _brush(operation, shape[1], shape[2], float(radius_scale))
-                target = painted[operation.frame, rows, columns]
-                np.clip(target + brush if operation.add else target - brush, 0, 1, out=target)
-            case Clear():
-                painted[operation.frame] = 0
-            case Copy():
-                painted[operation.frame] = painted[operation.source]
-            case Interpolate():
-                _interpolate(painted, operation.first, operation.last)
+        _apply(painted, operation, float(radius_scale))
     return painted.astype(np.float32)
+
+
+class Growing:
+    """Rasterises operations that grow from call to call, at the cost of those that are new.
+
+    The last operation may still change, as a stroke does while it is drawn; whatever else was changed is found, and
+    everything is done again. For one thread at a time.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._known: tuple[AnyOperation, ...] = ()
+        self._painted: Doubles = np.zeros(shape)
+
+    def rasterise(self, strokes: Sequence[AnyOperation]) -> npt.NDArray[np.float32]:
+        """As :func:`rasterise` at the brush's own size."""
+        check(strokes, self.shape)
+        fixed = tuple(strokes[:-1])
+        if fixed[: len(self._known)] != self._known:
+            self._known, self._painted = (), np.zeros(self.shape)
+        for operation in fixed[len(self._known) :]:
+            _apply(self._painted, operation, 1.0)
+        self._known = fixed
+        painted = self._painted.copy()
+        for operation in strokes[-1:]:
+            _apply(painted, operation, 1.0)
+        return painted.astype(np.float32)
+
+
+def _apply(painted: Doubles, operation: AnyOperation, scale: float) -> None:
+    """Change a map by one operation."""
+    match operation:
+        case Stroke():
+            rows, columns, brush = _brush(operation, *painted.shape[1:], scale)
+            target = painted[operation.frame, rows, columns]
+            np.clip(target + brush if operation.add else target - brush, 0, 1, out=target)
+        case Clear():
+            painted[operation.frame] = 0
+        case Copy():
+            painted[operation.frame] = painted[operation.source]
+        case Interpolate():
+            _interpolate(painted, operation.first, operation.last)
 
 
 def _frames(operation: AnyOperation) -> tuple[int, ...]:
@@ -214,6 +246,7 @@ def _box(ends: Doubles, reach: float, height: int, width: int) -> tuple[slice, s
     return slice(top, max(top, bottom)), slice(left, max(left, right))
 
 
+@lru_cache(maxsize=2048)
 def _work(stroke: Stroke, height: int, width: int) -> int:
     """Pixels in the boxes of a stroke's segments."""
     ends, reach = _thin(stroke.points, THINNING * stroke.radius), REACH * stroke.radius
