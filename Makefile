@@ -14,7 +14,7 @@ repro: $(INSTALLED)
 
 # What the team's remote has for this version, with the run-cache, so that `dvc repro` has nothing to do.
 pull: $(INSTALLED)
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc pull --run-cache
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc pull --run-cache --allow-missing
 
 push: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc push --run-cache
@@ -35,6 +35,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/python -m attune.privacy.guard; fi
 
 bench: $(INSTALLED)
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

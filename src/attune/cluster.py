@@ -216,8 +216,8 @@ def commands_of(project: Path, chosen: Callable[[str], bool]) -> dict[str, list[
     Raises:
         InputError: DVC cannot read the pipeline.
     """
-    from dvc.exceptions import DvcException  # type: ignore[import-untyped]  # imported here: it takes a second
-    from dvc.repo import Repo  # type: ignore[import-untyped]
+    from dvc.exceptions import DvcException  # imported here: it takes a second
+    from dvc.repo import Repo
 
     try:
         with Repo(str(project)) as repo:

@@ -125,8 +125,8 @@ def object_path(md5: str) -> str:
 
 def _stores(folder: Path) -> tuple[Path, list[tuple[str, str]]]:
     """DVC's cache, and name and address of every remote, from all levels of its configuration."""
-    from dvc.exceptions import DvcException  # type: ignore[import-untyped]  # takes a second
-    from dvc.repo import Repo  # type: ignore[import-untyped]
+    from dvc.exceptions import DvcException  # takes a second
+    from dvc.repo import Repo
 
     try:
         with Repo(str(folder)) as repo:
