@@ -228,31 +228,39 @@ def encoding() -> None:
     import bench_finetune
     import torch
 
+    torch.set_num_threads(1)
+    print("processor milliseconds per clip of 15 frames")
+    for name in bench_bake.ENCODERS:
+        for augmented in (False, True):
+            label = f"bake, {name}, {'augmented' if augmented else 'plain'}"
+            print(f"  {label:60}{bake_ms(name, augmented):9.1f}", flush=True)
+    for label, (name, first, batch, cached) in bench_finetune.CASES.items():
+        step, _ = bench_finetune.step_of(name, first, batch, cached, last=False, precision="float32")
+        step()
+        print(f"  {f'fine-tuning, {label}':60}{cpu_of(step) * 1000 / batch:9.1f}", flush=True)
+
+
+def bake_ms(name: str, augmented: bool) -> float:
+    """Processor milliseconds that bake takes for a clip, of which those of a task follow each other."""
+    import bench_bake
+
     from attune.learning.encoders import build
     from attune.learning.pieces import Look, PieceStore
     from attune.video.recipes import Augmentation
 
-    torch.set_num_threads(1)
-    print("processor milliseconds")
-    for name, config in bench_bake.ENCODERS.items():
-        encoder, clips = build(config), bench_bake.CLIPS[name]
-        for augmented in (False, True):
-            with tempfile.TemporaryDirectory() as place:
-                frames = Path(place) / "frames"
-                world.write_frames(frames / "session.npy", clips * 5, world.SIZE)
-                look = Look(15, "square", encoder.mean, encoder.std, Augmentation() if augmented else None)
-                piece = bench_bake.piece_of(encoder, clips, augmented)
+    encoder, clips = build(bench_bake.ENCODERS[name]), bench_bake.CLIPS[name]
+    with tempfile.TemporaryDirectory() as place:
+        frames = Path(place) / "frames"
+        world.write_frames(frames / "session.npy", clips * 5, world.SIZE)
+        look = Look(15, "square", encoder.mean, encoder.std, Augmentation() if augmented else None)
+        piece = bench_bake.piece_of(encoder, clips, augmented)
 
-                def bake(work: str = place, look: Look = look, piece: object = piece) -> None:
-                    with tempfile.TemporaryDirectory(dir=work) as out:
-                        PieceStore(encoder, Path(work) / "frames", world.RATE, look, Path(out), 16).make([piece])
+        def bake() -> None:
+            with tempfile.TemporaryDirectory(dir=place) as work:
+                store = PieceStore(encoder, frames, world.RATE, look, Path(work), bench_bake.BATCH_FRAMES)
+                store.make([piece])
 
-                label = f"bake, {name}, {'augmented' if augmented else 'plain'}"
-                print(f"  {label:60}{cpu_of(bake) * 1000 / clips:9.1f} per clip of 15 frames", flush=True)
-    for label, (name, first, batch, cached) in bench_finetune.CASES.items():
-        step, _ = bench_finetune.step_of(name, first, batch, cached, last=False, precision="float32")
-        step()
-        print(f"  {f'fine-tuning, {label}':60}{cpu_of(step) * 1000 / batch:9.1f} per clip", flush=True)
+        return cpu_of(bake) * 1000 / clips
 
 
 def attention() -> None:
@@ -292,10 +300,10 @@ def tracking() -> None:
 
 PARTS: dict[str, Callable[[], None]] = {
     "videos": videos,
-    "pixels": pixels,
-    "encoding": encoding,
     "attention": attention,
     "tracking": tracking,
+    "pixels": pixels,
+    "encoding": encoding,  # last: a process inherits the memory of the one that starts it, as far as its peak goes
 }
 
 
