@@ -85,7 +85,7 @@ def pieces(folder: Path, _: int) -> None:
         assert isinstance(piece, FrameSpan)
         path = store.path(piece)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shape = (piece.count, encoder.feature_size // 2)  # mean and deviation of each number are a clip's
+        shape = (piece.count, encoder.feature_size // 3)  # three moments of each number are a clip's
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
