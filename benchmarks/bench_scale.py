@@ -24,6 +24,7 @@ import scale_world as world
 GOAL_H = 10_000
 GOAL_SESSIONS = round(GOAL_H * world.SESSIONS_PER_HOUR)
 STAGES = world.PROJECT / "stages" / "engagement"
+NOISE_S = 1.0  # of growth, from which no power can be told
 
 
 class Cost(NamedTuple):
@@ -130,7 +131,9 @@ def goal(sessions: Sequence[int], costs: Sequence[Cost]) -> str:
         return ""
     start, middle, last = (np.array(points, dtype=float) for points in costs[-3:])
     few, more, most = sessions[-3:]
-    power = max(1.0, np.log((last - start)[0] / (middle - start)[0]) / np.log((most - few) / (more - few)))
+    power, grown_s = 1.0, (middle - start)[0]
+    if grown_s > NOISE_S:
+        power = max(1.0, np.log((last - start)[0] / grown_s) / np.log((most - few) / (more - few)))
     beyond = (GOAL_SESSIONS - few) / (most - few)
     hours = (start[0] + (last - start)[0] * beyond**power) / 3600
     _, _, peak_mb, written_mb = start + np.maximum(last - start, 0) * beyond
@@ -194,6 +197,27 @@ def videos() -> None:
         per_hour = world.HOUR_S / (seconds - 2)
         cpu_s, written = ((costs[1][part] - costs[0][part]) * per_hour for part in (0, 3))
         print(f"  {size:20}{cpu_s:16.0f}{costs[1].peak_mb:10.0f}{written:14.0f}", flush=True)
+
+
+def splitting() -> None:
+    """The search for folds alone: tries that each look at all sessions, then exchanges that look at all pairs."""
+    from attune.annotation import fold_search
+
+    print(f"{'make_folds, search':22}{'sessions':>9}{'draw CPU s':>12}{'improve CPU s':>15}")
+    for sessions in (300, 1000, 3000):
+        rng = np.random.default_rng(0)
+        annotated = np.full((sessions, 6), 800_000)
+        engaged = (annotated * rng.beta(2, 3, annotated.shape)).astype(np.int64)
+        given = fold_search.Contributions(engaged, annotated, np.zeros((sessions, 0), dtype=np.int64))
+        scorer, table = fold_search.Scorer(given, 5), given.table
+        tries = 10_000  # a tenth of the demo's
+        start = time.process_time()
+        chunks = fold_search.random_splits(sessions, 5, tries, seed=0)
+        best = min(((scorer.score(chunk, table), chunk) for chunk in chunks), key=lambda one: one[0].min())
+        drawn = time.process_time()
+        fold_search.improve(best[1][int(np.argmin(best[0]))], table, scorer)
+        improved_s, drawn_s = time.process_time() - drawn, (drawn - start) * 10
+        print(f"{'':22}{sessions:9}{drawn_s:12.1f}{improved_s:15.1f}", flush=True)
 
 
 def pixels() -> None:
@@ -305,6 +329,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "videos": videos,
     "attention": attention,
     "tracking": tracking,
+    "splitting": splitting,
     "pixels": pixels,
     "encoding": encoding,  # last: a process inherits the memory of the one that starts it, as far as its peak goes
 }
