@@ -135,7 +135,7 @@ def goal(sessions: Sequence[int], costs: Sequence[Cost]) -> str:
     if grown_s > NOISE_S:
         power = max(1.0, np.log((last - start)[0] / grown_s) / np.log((most - few) / (more - few)))
     beyond = (GOAL_SESSIONS - few) / (most - few)
-    hours = (start[0] + (last - start)[0] * beyond**power) / 3600
+    hours = (start[0] + max((last - start)[0], 0) * beyond**power) / 3600
     _, _, peak_mb, written_mb = start + np.maximum(last - start, 0) * beyond
     return f"{power:8.2f}{hours:10.2f}{peak_mb / 1000:10.1f}{written_mb / 1000:10.1f}"
 
@@ -341,7 +341,7 @@ def main() -> None:
     names = ["tables", "learning", *PARTS]
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", nargs="+", type=int, default=[100, 300, 1000], help="of the tables")
-    parser.add_argument("--learned", nargs="+", type=int, default=[15, 30, 60], help="sessions of the learning stages")
+    parser.add_argument("--learned", nargs="+", type=int, default=[12, 24, 72], help="sessions of the learning stages")
     parser.add_argument("--without", nargs="+", choices=TABLES, default=[], help="tables' stages that are left out")
     arguments = parser.parse_args()
     for part in arguments.parts:
