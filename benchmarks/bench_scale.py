@@ -340,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["tables", "learning", *PARTS]
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
-    parser.add_argument("--sessions", nargs="+", type=int, default=[100, 300, 1000], help="of the tables")
+    parser.add_argument("--sessions", nargs="+", type=int, default=[50, 150, 500], help="of the tables")
     parser.add_argument("--learned", nargs="+", type=int, default=[12, 24, 72], help="sessions of the learning stages")
     parser.add_argument("--without", nargs="+", choices=TABLES, default=[], help="tables' stages that are left out")
     arguments = parser.parse_args()
