@@ -69,10 +69,21 @@ def _named(error: OSError, path: Path) -> OSError:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As :func:`replacing`, for a folder: yields an empty temporary folder."""
+    """As :func:`replacing`, for a folder: yields an empty temporary folder.
+
+    Raises:
+        OSError: as for :func:`replacing`; also if the temporary folder was removed meanwhile and a writer made it anew,
+            without what had been in it.
+    """
     with replacing(path) as temporary:
         temporary.mkdir()
-        yield temporary
+        made = os.open(temporary, os.O_RDONLY)  # as long as it is open, no new folder can be taken for it
+        try:
+            yield temporary
+            if not os.path.samestat(os.fstat(made), temporary.stat()):
+                raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(path))
+        finally:
+            os.close(made)
 
 
 def remove(path: Path) -> None:
