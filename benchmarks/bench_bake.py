@@ -54,13 +54,7 @@ def main() -> None:
 def compare(encoder: Encoder, frames: Path, count: int, augmented: bool) -> tuple[float, float, float, float]:
     """Clips per second of the forward pass, divided and not, and of bake, and a ratio of processor times."""
     look = Look(NUM_FRAMES, "square", encoder.mean, encoder.std, Augmentation() if augmented else None)
-    by_frame = encoder.per_frame and not augmented
-    piece: Piece
-    if by_frame:
-        piece = FrameSpan("session", 0, count * NUM_FRAMES)
-    else:
-        start_ms = np.array([int(index * NUM_FRAMES * 1000 / RATE) + 1 for index in range(count)], dtype=np.int64)
-        piece = ClipChunk("session", start_ms, draws.combine(np.arange(count)) if augmented else None, NUM_FRAMES)
+    piece = piece_of(encoder, count, augmented)
     batch = max(1, BATCH_FRAMES // NUM_FRAMES)
     clips = torch.randn(batch, 3, NUM_FRAMES, encoder.input_size, encoder.input_size)
 
@@ -87,6 +81,14 @@ def compare(encoder: Encoder, frames: Path, count: int, augmented: bool) -> tupl
     rounds = [(*measure(forward), *measure(bake)) for _ in range(ROUNDS)]
     forward_s, forward_cpu_s, bake_s, bake_cpu_s = (min(column) for column in zip(*rounds, strict=True))
     return count / divided_s, count / forward_s, count / bake_s, forward_cpu_s / bake_cpu_s
+
+
+def piece_of(encoder: Encoder, count: int, augmented: bool) -> Piece:
+    """Clips that follow each other in a session, as bake asks for them."""
+    if encoder.per_frame and not augmented:
+        return FrameSpan("session", 0, count * NUM_FRAMES)
+    start_ms = np.array([int(index * NUM_FRAMES * 1000 / RATE) + 1 for index in range(count)], dtype=np.int64)
+    return ClipChunk("session", start_ms, draws.combine(np.arange(count)) if augmented else None, NUM_FRAMES)
 
 
 def measure(work: Callable[[], None]) -> tuple[float, float]:
