@@ -161,8 +161,11 @@ def package_sources() -> tuple[dict[str, str], dict[Path, str]]:
         settings[f"PIP_{name.upper().replace('-', '_')}"] = value
     if "SSL_CERT_FILE" in os.environ:
         settings["SSL_CERT_FILE"] = os.environ["SSL_CERT_FILE"]
-    places = {Path(word.removeprefix("file://")) for value in settings.values() for word in value.split()}
-    folders = {path for path in places if path.is_absolute() and path.exists()}
+    words = {word for value in settings.values() for word in value.split()}
+    places = {Path(word) for word in words if word.startswith("/")}
+    # The links of an index that is a folder lead to files beside it.
+    places |= {Path(word.removeprefix("file://")).parent for word in words if word.startswith("file:///")}
+    folders = {path for path in places if path.exists()}
     return settings, {path: str(path) for path in sorted(folders)}
 
 
