@@ -63,11 +63,6 @@ TORCH = ("bake", "head_search", "finetune_search", "train@people-attending", "ra
 MOMENTS = dict.fromkeys((*TORCH, "score_attention"), (6.0, 12.0))
 KILLED = [name.replace("train", "train@people-attending") if name == "train" else name for name in STAGE_NAMES]
 ALWAYS = {"extract_spans", "process_videos", "finetune_search", "attribute"}  # all would take minutes
-    "extract_spans",
-    "process_videos",
-    "finetune_search",
-    "attribute",
-}  # one of each kind; the others take minutes
 
 
 @pytest.mark.parametrize(
