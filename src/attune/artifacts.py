@@ -9,6 +9,7 @@ only, gone) names the file that was to be written.
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -59,12 +60,16 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    """The error with what Python and NumPy leave out where an open file cannot be written: its name, and why."""
+    """The error with what is left out where an open file or a whole folder cannot be written: its name, and why."""
     if error.filename is not None:
         return error
-    if error.errno is None:  # NumPy counts the items that it could not write, and does not ask why
+    if error.errno is not None:
+        return OSError(error.errno, error.strerror, str(path))
+    if number := re.search(r"\[Errno (\d+)\]", str(error)):  # shutil lists all files that it could not copy
+        return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+    if "requested and" in str(error):  # NumPy counts what it could not write, and does not ask why
         return OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({error})", str(path))
-    return OSError(error.errno, error.strerror, str(path))
+    return OSError(errno.EIO, str(error), str(path))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,7 +150,10 @@ def test_no_ffmpeg_outlives_a_killed_stage(long_play: Path, tmp_path: Path) -> N
     assert run.left(5) == []  # ten minutes of video would take longer
 
 
-def writers() -> dict[str, Callable[[Path], object]]:
+WRITERS = ("text", "json", "table", "array", "folder", "copies", "weights", "overlay")
+
+
+def writers(source: Path) -> dict[str, Callable[[Path], object]]:
     random = np.random.default_rng(0)
     numbers = random.random((200, 1000))
 
@@ -161,7 +165,12 @@ def writers() -> dict[str, Callable[[Path], object]]:
         with artifacts.replacing_folder(path) as place:
             np.savez_compressed(place / "a.npz", numbers=numbers)
 
+    def copied(path: Path) -> None:
+        with artifacts.replacing_folder(path) as place:
+            shutil.copytree(source, place, dirs_exist_ok=True)
+
     return {
+        "copies": copied,
         "text": lambda path: artifacts.write_text(path, "x" * 1_000_000),
         "json": lambda path: artifacts.write_json(path, numbers.tolist()),
         "table": lambda path: artifacts.write_table(path, pd.DataFrame(numbers)),
@@ -175,17 +184,20 @@ def writers() -> dict[str, Callable[[Path], object]]:
 
 
 @needs_root
-@pytest.mark.parametrize("kind", list(writers()))
+@pytest.mark.parametrize("kind", WRITERS)
 def test_every_writer_names_the_file_that_the_disk_could_not_take(tmp_path: Path, kind: str) -> None:
     small = Disk(tmp_path / "disk", 100_000)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/large").write_bytes(bytes(1_000_000))
+    write = writers(tmp_path / "source")[kind]
     with small as disk:
         with pytest.raises(OSError, match="No space left on device") as error:
-            writers()[kind](disk / "new")
+            write(disk / "new")
         assert error.value.errno == errno.ENOSPC
         assert str(error.value.filename).startswith(str(disk))
         assert list(disk.iterdir()) == []
         small.change("size=100000000")
-        writers()[kind](disk / "new")
+        write(disk / "new")
         assert [path.name for path in disk.iterdir()] == ["new"]
 
 

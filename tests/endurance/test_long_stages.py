@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from attune import console
 from tests.endurance import running
 from tests.endurance.running import Disk, StageCommand, needs_linux, needs_root
 from tests.pipeline.conftest import Project, built
@@ -122,7 +123,8 @@ def test_asked_to_end(reference: Reference, tmp_path: Path) -> None:
         assert "Traceback" not in run.errors
         # before the script has begun there is nothing to remove, and Python dies of the signal itself
         assert run.code in (TERMINATED, -15, 0), run.errors
-        assert running.half_written(tmp_path) == []
+        if run.seconds < part * reference.seconds + console.GRACE_S:
+            assert running.half_written(tmp_path) == []
     finish(reference, tmp_path)
 
 
@@ -134,7 +136,7 @@ def test_disk_full(reference: Reference, tmp_path: Path) -> None:
         with small as disk:
             run = reference.stage.run(disk).go()
             check_told(run, disk, "No space left on device")
-            assert reference.stage.results(disk) == {}
+            assert whole(reference, disk)
             assert running.half_written(disk) == []
             small.change("size=1000000000")
             finish(reference, disk)
@@ -162,10 +164,10 @@ def test_folder_removed(reference: Reference, tmp_path: Path) -> None:
         run = reference.stage.run(disk).go(lose, draw.uniform(0.3, 1) * reference.seconds)
         assert "Traceback" not in run.errors, run.errors
         if run.code == 0:
-            assert whole(reference, disk)
+            assert reference.stage.results(disk) == reference.results
         else:
-            check_told(run, disk, "No such file or directory", "removed while it was written")
-            assert reference.stage.results(disk) == {}
+            check_told(run, disk, "No such file", "no such file", "removed while it was written")
+            assert whole(reference, disk)
         assert run.left() == []
     finish(reference, disk)
 
