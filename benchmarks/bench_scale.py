@@ -44,6 +44,7 @@ TABLES = {
     "measure_reliability": "tasks.csv filled.csv reliability",
     "summarise": "folds.json reliability metrics plots",
     "choose_snippets": "stratified.csv snippets.csv snippet_report.csv",
+    "whole_tables": "",  # not a stage, but how bake, fine-tuning and rate_clips begin
 }
 LEARNING = {
     "bake": "stratified.csv tasks.csv folds.json frames baked work/bake",
@@ -86,8 +87,10 @@ def run(command: Sequence[str | Path], folder: Path) -> Cost:
 
 
 def stage(name: str, arguments: str, folder: Path) -> Cost:
-    """Run a stage's script."""
-    cost = run([sys.executable, STAGES / f"{name}.py", *arguments.split()], folder)
+    """Run a stage's script, or what scale_world has under that name."""
+    script = STAGES / f"{name}.py"
+    command = [script, *arguments.split()] if script.is_file() else [world.__file__, name, folder, "0"]
+    cost = run([sys.executable, *command], folder)
     return cost._replace(written_mb=sum(size_mb(folder / output) for output in OUTPUTS.get(name, [])))
 
 
@@ -134,15 +137,15 @@ def goal(sessions: Sequence[int], costs: Sequence[Cost]) -> str:
     return f"{power:8.2f}{hours:10.2f}{peak_mb / 1000:10.1f}{written_mb / 1000:10.1f}"
 
 
-def tables(sessions: Sequence[int]) -> None:
-    """Stages whose cost is in the tables of spans."""
+def tables(sessions: Sequence[int], without: Sequence[str]) -> None:
+    """Stages whose cost is in the tables of spans, but for some."""
     heading()
 
     def prepare(folder: Path, number: int) -> None:
         make("recordings", folder, number)
         (folder / "videos").mkdir()
 
-    grow(TABLES, sessions, prepare)
+    grow({name: arguments for name, arguments in TABLES.items() if name not in without}, sessions, prepare)
 
 
 def learning(sessions: Sequence[int]) -> None:
@@ -314,11 +317,12 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--sessions", nargs="+", type=int, default=[100, 300, 1000], help="of the tables")
     parser.add_argument("--learned", nargs="+", type=int, default=[15, 30, 60], help="sessions of the learning stages")
+    parser.add_argument("--without", nargs="+", choices=TABLES, default=[], help="tables' stages that are left out")
     arguments = parser.parse_args()
     for part in arguments.parts:
         print(f"== {part}", flush=True)
         if part == "tables":
-            tables(sorted(arguments.sessions))
+            tables(sorted(arguments.sessions), arguments.without)
         elif part == "learning":
             learning(sorted(arguments.learned))
         else:

@@ -85,8 +85,17 @@ def pieces(folder: Path, _: int) -> None:
         assert isinstance(piece, FrameSpan)
         path = store.path(piece)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shape = (piece.count, encoder.feature_size // 2)  # mean and deviation of each number are a clip's
+        shape = (piece.count, encoder.feature_size // 3)  # three moments of each number are a clip's
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def whole_tables(folder: Path, _: int) -> None:
+    """Read the tables as bake, fine-tuning and rate_clips do: whole."""
+    from attune.annotation import spans
+    from attune.video import clips
+
+    read = [spans.read(folder / "stratified.csv", spans.STRATIFIED), spans.read(folder / "tasks.csv", spans.TASKS)]
+    clips.check(read[1], clips.ClipConfig())
 
 
 def explained(folder: Path, snippets: int) -> None:
@@ -132,7 +141,12 @@ def explained(folder: Path, snippets: int) -> None:
     (folder / "snippets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-WORKS: dict[str, Callable[[Path, int], None]] = {"recordings": recordings, "pieces": pieces, "explained": explained}
+WORKS: dict[str, Callable[[Path, int], None]] = {
+    "recordings": recordings,
+    "pieces": pieces,
+    "whole_tables": whole_tables,
+    "explained": explained,
+}
 
 if __name__ == "__main__":
     WORKS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
