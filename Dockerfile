@@ -14,7 +14,8 @@ RUN apt-get update \
     && chmod 1777 /home/attune \
     && git config --system --add safe.directory /project
 
-ENV VIRTUAL_ENV=/opt/attune PATH=/opt/attune/bin:$PATH HOME=/home/attune \
+# LOGNAME: DVC asks for a user's name, and one that `--user` names by number has none here.
+ENV VIRTUAL_ENV=/opt/attune PATH=/opt/attune/bin:$PATH HOME=/home/attune LOGNAME=attune \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DVC_NO_ANALYTICS=1
 WORKDIR /opt/source
 # The environment is a layer of its own: it changes only with the versions. A second package index may be named in the build.

@@ -103,10 +103,11 @@ def test_the_default_command(image: Image, tmp_path: Path, user: str) -> None:
     (folder / "dvc.yaml").write_text(SMALL)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     owned(folder, *map(int, user.split(":")))
-    os.chown(folder / ".git", 0, 0)
-    (folder / ".git").chmod(0o777)
     mounts = {folder: "/project"}
     succeed(image.run("dvc", "init", "--quiet", mounts=mounts, user=user))
+    for place in (folder, folder / ".git"):
+        os.chown(place, 0, 0)
+        place.chmod(0o777)
     out = succeed(image.run(mounts=mounts, user=user))
     assert "All results on one page" in out
     assert (folder / "seen").read_text() == "/project/src/attune/__init__.py"
