@@ -23,7 +23,7 @@ test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadgroup
 
 # Also what needs a browser, servers, SLURM or patience; installs them from Debian where they are absent.
-SERVICES := chromium openssh-server slurm-wlm munge
+SERVICES := chromium debootstrap openssh-server slurm-wlm munge
 test-all: lint
 	dpkg --status $(SERVICES) >/dev/null 2>&1 || \
 		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update && apt-get install --yes --no-install-recommends $(SERVICES)'

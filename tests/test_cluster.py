@@ -228,7 +228,7 @@ def test_a_pipeline_without_the_stage_is_refused(project: Project, tmp_path: Pat
         cluster.plan_training(other.folder, LOCAL, [])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_search_in_jobs_equals_the_stage_and_the_stage_finds_it_done(project: Project, tmp_path: Path) -> None:
     here = cluster_project.copy(project, tmp_path / "here")
     there = cluster_project.copy(project, tmp_path / "there")
@@ -248,7 +248,7 @@ def test_a_search_in_jobs_equals_the_stage_and_the_stage_finds_it_done(project: 
     assert "0 of 6 to do" in there.run("attune", "cluster", "finetune", "--executor", "local").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_training_in_a_job_is_taken_up_by_the_stage(project: Project, tmp_path: Path) -> None:
     here = cluster_project.copy(project, tmp_path / "here")
     there = cluster_project.copy(project, tmp_path / "there")

@@ -2,11 +2,14 @@
 
 Every writer fills ``.<name>.partial`` beside the target and renames it at the end. The name is fixed, so that what a
 killed run left is overwritten by the next one, and ``*.partial`` is ignored by git and DVC. Renaming (instead of
-writing in place) also protects DVC's cache, because an output may be a link into it.
+writing in place) also protects DVC's cache, because an output may be a link into it. An error of the disk (full, read
+only, gone) names the file that was to be written.
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +36,9 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
         path: the file or folder.
         shared: whether several processes, also of several machines, may write the same content at the same time; each
             has a temporary path of its own then.
+
+    Raises:
+        OSError: the disk is full or read only, or the folder is gone; it has a file name and an error number.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = partial(path)
@@ -47,16 +53,42 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
         if temporary.is_dir() or path.is_dir():
             remove(path)
         temporary.replace(path)
+    except OSError as error:
+        raise _named(error, path) from error
     finally:
         remove(temporary)
 
 
+def _named(error: OSError, path: Path) -> OSError:
+    """The error with what is left out where an open file or a whole folder cannot be written: its name, and why."""
+    if error.filename is not None:
+        return error
+    if error.errno is not None:
+        return OSError(error.errno, error.strerror, str(path))
+    if number := re.search(r"\[Errno (\d+)\]", str(error)):  # shutil lists all files that it could not copy
+        return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+    if "requested and" in str(error):  # NumPy counts what it could not write, and does not ask why
+        return OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({error})", str(path))
+    return OSError(errno.EIO, str(error), str(path))
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As :func:`replacing`, for a folder: yields an empty temporary folder."""
+    """As :func:`replacing`, for a folder: yields an empty temporary folder.
+
+    Raises:
+        OSError: as for :func:`replacing`; also if the temporary folder was removed meanwhile and a writer made it anew,
+            without what had been in it.
+    """
     with replacing(path) as temporary:
         temporary.mkdir()
-        yield temporary
+        made = os.open(temporary, os.O_RDONLY)  # as long as it is open, no new folder can be taken for it
+        try:
+            yield temporary
+            if not os.path.samestat(os.fstat(made), temporary.stat()):
+                raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(path))
+        finally:
+            os.close(made)
 
 
 def remove(path: Path) -> None:

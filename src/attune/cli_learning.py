@@ -52,11 +52,12 @@ def queue(
 def leaderboard(
     target: Annotated[str, typer.Argument(help="What was varied: head, finetune or train.")] = "train",
     top: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 10,
+    all_commits: Annotated[bool, typer.Option(help="Also experiments made from older commits; slow.")] = False,
 ) -> None:
     """Rank the experiments of the queue by their validation metric; the test fold has no part in it."""
     from attune import leaderboard, queue  # imported here so that the other commands start fast
 
-    entries = leaderboard.read(Path.cwd(), target)
+    entries = leaderboard.read(Path.cwd(), target, all_commits=all_commits)
     print(f"{queue.TARGETS[target].metric}, of {sum(entry.score is not None for entry in entries)} experiment(s)")
     for rank, entry in enumerate((entry for entry in entries if entry.score is not None), start=1):
         if rank <= top:

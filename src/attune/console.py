@@ -1,16 +1,32 @@
-"""What stage scripts and the command line share: running, warning and failing in one manner."""
+"""What stage scripts and the command line share: running, warning and failing in one manner.
 
+A stage that is asked to end (SIGTERM, Ctrl-C) unwinds: unfinished outputs are removed, its processes end, and the exit
+code is 128 plus the signal's number. Work in threads is waited for, but not for long.
+"""
+
+import ctypes
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 import typer
 
 from attune.problems import InputError, Problem
 
+GRACE_S = 10.0  # after this a stage ends without waiting; what it was writing lies under a .partial name
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1
+
 
 def run(main: Callable[..., Any]) -> None:
     """Run a stage script: arguments from the command line; a user error prints its problems and exits with code 1."""
+    for number in SIGNALS:
+        signal.signal(number, _end)
+    _end_with_dvc()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     run_app(app)
@@ -37,3 +53,19 @@ def warn(problems: Iterable[Problem]) -> None:
     """Print the warnings among the problems to standard error, sorted."""
     for problem in sorted(problem for problem in problems if problem.severity == "warning"):
         print(f"warning: {problem}", file=sys.stderr)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Leave through every ``finally``; a second signal changes nothing."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    timer = threading.Timer(GRACE_S, os._exit, [128 + number])
+    timer.daemon = True
+    timer.start()
+    sys.exit(128 + number)
+
+
+def _end_with_dvc() -> None:
+    """Have the system send SIGTERM when ``dvc`` dies: it cannot end its stage, which would write on unseen."""
+    if "DVC_STAGE" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -32,15 +32,21 @@ class Entry:
     settings: dict[str, Any]
 
 
-def read(folder: Path, target: str) -> list[Entry]:
-    """All experiments of a target, the best first, those without a score last.
+def read(folder: Path, target: str, *, all_commits: bool = False) -> list[Entry]:
+    """The experiments of a target, the best first, those without a score last.
+
+    Args:
+        folder: of the project.
+        target: a key of :data:`attune.queue.TARGETS`.
+        all_commits: also those made from older commits than the present one, which takes DVC long to read.
 
     Raises:
         InputError: there is no such target, or DVC cannot tell.
     """
     if target not in queue.TARGETS:
         raise InputError(Problem("attune leaderboard", "", target, " or ".join(queue.TARGETS), "Name one of them."))
-    shown = json.loads(queue.run_dvc(folder, "exp", "show", "--json", "--all-commits"))
+    older = ["--all-commits"] if all_commits else []
+    shown = json.loads(queue.run_dvc(folder, "exp", "show", "--json", *older))
     entries = [
         _entry(experiment, baseline.get("data") or {}, queue.TARGETS[target])
         for baseline in shown

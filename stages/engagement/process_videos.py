@@ -1,7 +1,5 @@
 """Down-sample every video and decode it once into the frame store."""
 
-import signal
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +11,6 @@ from attune.video import files, processing
 def main(source: Path, videos: Path, frames: Path, work: Path) -> None:
     """Process all videos of a folder; pieces that an earlier run finished are taken from the work folder."""
     config = params.load("engagement.video", files.VideoConfig)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     processing.check_apart(source, [videos, frames, work])
     found, warnings = files.find_videos(source)
     console.warn(warnings)

@@ -1,6 +1,5 @@
 """Let the final models rate back-to-back clips of the test sessions, beside the annotators."""
 
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -22,19 +21,17 @@ def main(source: Path, tasks: Path, statistics: Path, frames: Path, model_folder
         balance.folds[balance.test_fold].sessions,
         frames,
     )
-    work.mkdir(parents=True, exist_ok=True)
+    features = work / "features"  # may be larger than /tmp; a killed run's are used again
     tables = []
     for path in machine_rater.find(model_folder):
         network, configuration = models.load(path)
         network = network.to(device())
         total = machine_rater.frames_to_encode(network, configuration, material)
-        with (
-            tqdm(total=total, desc=f"{path.stem} frames", unit="frame", disable=None) as bar,
-            tempfile.TemporaryDirectory(dir=work, prefix=f"{path.stem}-") as features,  # may be larger than /tmp
-        ):
-            tables.append(machine_rater.rate(path, network, configuration, material, Path(features), bar.update))
+        with tqdm(total=total, desc=f"{path.stem} frames", unit="frame", disable=None) as bar:
+            tables.append(machine_rater.rate(path, network, configuration, material, features, bar.update))
     ratings = pd.concat(tables, ignore_index=True).sort_values(machine_rater.SORTED, ignore_index=True)
     artifacts.write_table(out, ratings)
+    artifacts.remove(features)
 
 
 if __name__ == "__main__":

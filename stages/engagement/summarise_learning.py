@@ -5,6 +5,7 @@ from pathlib import Path
 
 from attune import artifacts, console
 from attune.learning import summary
+from attune.learning.finetune_search import RESULTS
 
 
 def main(head_search: Path, finetune_search: Path, training: Path, metrics: Path, plots: Path) -> None:
@@ -15,7 +16,8 @@ def main(head_search: Path, finetune_search: Path, training: Path, metrics: Path
 
     for name, source in (("head_search", head_search), ("finetune_search", finetune_search)):
         with artifacts.replacing_folder(plots / name) as folder:
-            shutil.copytree(source, folder, dirs_exist_ok=True)
+            # What only takes part of a search to another copy of the project is no result to compare.
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RESULTS))
     with artifacts.replacing_folder(plots / "training") as folder:
         artifacts.write_table(folder / "scores.csv", table)
         summary_figures.draw(table).savefig(folder / "scores.png", format="png", metadata={"Software": None})

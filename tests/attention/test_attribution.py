@@ -107,8 +107,9 @@ def test_every_method_explains_every_encoder_or_says_why_not(name, frames, size)
         assert found.isfinite().all() and not found.requires_grad
         assert found.flatten(2).abs().amax(dim=2).gt(0).all() or method in ("guided_grad_cam", "occlusion")
     vision_transformer, moving_windows = "vit" in name and name != "mvit_v2_s", "swin" in name or name == "mvit_v2_s"
-    refused = {"score_cam"} if vision_transformer else {"attention_rollout"}
-    assert set(supported) == set(METHODS) - refused - ({"score_cam"} if moving_windows else set())
+    convolutional = {"score_cam", "hires_cam"}
+    refused = convolutional if vision_transformer else {"attention_rollout"}
+    assert set(supported) == set(METHODS) - refused - (convolutional if moving_windows else set())
 
     after = network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)

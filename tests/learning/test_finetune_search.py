@@ -385,7 +385,8 @@ def test_the_stages_write_the_same_wherever_the_rows_were_run(finished, tmp_path
         assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "one-out").iterdir())
     figures = ["decay.png", "learning_rate.png", "scores.png", "weight_decay.png"]
-    assert names == sorted([*figures, "curves.csv", "results.csv", "rows.csv", "top10.csv", "winner.json"])
+    tables = ["curves.csv", "results.csv", "rows.csv", "top10.csv"]
+    assert names == sorted([*figures, *tables, "results.json", "validation.json", "winner.json"])
     for name in names:
         assert (tmp_path / "one-out" / name).read_bytes() == (tmp_path / "two-out" / name).read_bytes()
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from tests.pipeline.conftest import Project, make_project
 from tests.pipeline.structure import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance  # minutes
 
 SESSIONS = [f"S-{number:02d}" for number in range(1, 7)]
 
@@ -62,6 +62,8 @@ def apply(project: Project, settings: dict[str, Any]) -> None:
 def record_lab(raw: Path) -> None:
     (raw / "engagement").mkdir(parents=True)
     (raw / "video").mkdir()
+    (raw / "attention").mkdir()
+    (raw / "attention/about.txt").write_text("Painted maps: one folder per annotator and snippet.\n")
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     for number, session in enumerate(SESSIONS):
         size = ["320x180", "192x144"][number % 2]

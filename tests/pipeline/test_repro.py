@@ -59,10 +59,15 @@ def test_a_changed_parameter_runs_only_what_reads_it(built: Project, tmp_path: P
 
 
 # What trains takes seconds to load torch; the moment lies in the work after that.
-MOMENTS = dict.fromkeys(("bake", "head_search", "finetune_search", "train@people-attending"), (6.0, 12.0))
+TORCH = ("bake", "head_search", "finetune_search", "train@people-attending", "rate_clips", "attribute")
+MOMENTS = dict.fromkeys((*TORCH, "score_attention"), (6.0, 12.0))
+KILLED = [name.replace("train", "train@people-attending") if name == "train" else name for name in STAGE_NAMES]
+ALWAYS = {"extract_spans", "process_videos", "finetune_search", "attribute"}  # all would take minutes
 
 
-@pytest.mark.parametrize("stage", [name.replace("train", "train@people-attending") for name in STAGE_NAMES])
+@pytest.mark.parametrize(
+    "stage", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.endurance) for name in KILLED]
+)
 def test_a_killed_stage_leaves_no_trace_in_the_result(stage: str, built: Project, tmp_path: Path) -> None:
     project = Project(tmp_path / "killed")
     shutil.copytree(built.folder, project.folder, symlinks=True)

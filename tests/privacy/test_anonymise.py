@@ -98,7 +98,7 @@ def protocol(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
 
 
 def _protocol(text: str) -> Protocol:
-    return Protocol.model_validate(YAML(typ="safe").load(text)["engagement"]["protocol"])
+    return Protocol.model_validate(YAML(typ="safe", pure=True).load(text)["engagement"]["protocol"])
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_painted_maps_keep_their_maps(raw: Path, copied: tuple[Path, anonymising
 def test_parameters_are_mapped(raw: Path, protocol: Protocol, copied: tuple[Path, anonymising.Codes]) -> None:
     codes = copied[1]
     text = anonymising.parameters(PARAMS, protocol, codes)
-    document = YAML(typ="safe").load(text)["engagement"]
+    document = YAML(typ="safe", pure=True).load(text)["engagement"]
     assert document["folds"]["groups"] == {"second": [codes.sessions["juno-k"]]}
     assert document["protocol"]["assigned"] == {
         codes.sessions["juno-k"]: sorted(codes.annotators[name] for name in ANNOTATORS)

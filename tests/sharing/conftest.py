@@ -73,16 +73,22 @@ def clone(origin: Path, folder: Path) -> Clone:
 @pytest.fixture
 def first(tmp_path: Path) -> Clone:
     """The clone of who began: a pipeline that has run, committed, in a bare git repository; no remote for data yet."""
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin")], check=True)
-    person = clone(tmp_path / "origin", tmp_path / "first")
+    person = begin(tmp_path, PIPELINE)
     (person.folder / "make.py").write_text(STAGE)
-    (person.folder / "dvc.yaml").write_text(PIPELINE)
+    person.run("dvc", "repro", "--quiet")
+    person.commit("Start")
+    return person
+
+
+def begin(folder: Path, pipeline: str) -> Clone:
+    """A clone of an empty bare git repository, both in the folder, with a pipeline that has not run yet."""
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "origin")], check=True)
+    person = clone(folder / "origin", folder / "first")
+    (person.folder / "dvc.yaml").write_text(pipeline)
     (person.folder / "params.yaml").write_text("seed: 1\n")
     (person.folder / ".gitignore").write_text("ran.txt\n")
     person.run("git", "checkout", "-q", "-b", "main")
     person.run("dvc", "init", "--quiet")
-    person.run("dvc", "repro", "--quiet")
-    person.commit("Start")
     return person
 
 

@@ -44,6 +44,7 @@ def test_the_run_cache_travels(first: Clone, tmp_path: Path) -> None:
     assert second.content() == before
 
 
+@pytest.mark.endurance
 def test_two_push_at_once(first: Clone, tmp_path: Path) -> None:
     share(first, str(tmp_path / "remote"))
     people = [first, clone(tmp_path / "origin", tmp_path / "second")]
@@ -63,6 +64,7 @@ def test_two_push_at_once(first: Clone, tmp_path: Path) -> None:
         assert person.content() == content
 
 
+@pytest.mark.endurance
 def test_nothing_is_lost_in_killed_pushes(first: Clone, tmp_path: Path) -> None:
     killed_pushes(first, tmp_path, times=8)
 
@@ -147,6 +149,7 @@ def test_an_unknown_remote_is_named(first: Clone) -> None:
     assert "Traceback" not in answer
 
 
+@pytest.mark.endurance
 def test_people_on_one_machine_share_a_cache(first: Clone, tmp_path: Path) -> None:
     share(first, str(tmp_path / "remote"))
     people = [first, clone(tmp_path / "origin", tmp_path / "second")]

@@ -4,10 +4,10 @@ One row per reference painting, opponent (:mod:`attune.attention.comparison_inpu
 the part of the frame that the model sees, at ``size`` x ``size`` cells.
 """
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator
+from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
+from attune import processes
 from attune.attention import maps, painting, similarity
 from attune.attention.comparison_inputs import CENTRE, HUMAN, PERMUTED, REPEAT, Machine, Pairing, read_machine
 from attune.attention.emd import Geometry, UnconvergedError
@@ -154,13 +155,15 @@ def compare_all(
 
     Raises:
         InputError: a file is damaged, or maps do not fit each other; all problems are listed.
+        OSError: a working process died.
     """
     rows: list[list[dict[str, Any]]] = [[] for _ in pairings]
     problems: list[Problem] = []
-    for index, found, wrong in _run(pairings, config, setting, workers or _cores()):
-        rows[index] = found
-        problems += wrong
-        finished(1)
+    with closing(_run(pairings, config, setting, workers or _cores())) as run:
+        for index, found, wrong in run:
+            rows[index] = found
+            problems += wrong
+            finished(1)
     if errors := [problem for problem in problems if problem.severity == "error"]:
         raise InputError(errors)
     table = pd.DataFrame([row for found in rows for row in found], columns=list(COLUMNS))
@@ -275,21 +278,16 @@ def _unconverged(pairing: Pairing, candidate: _Candidate, mode: Mode, error: Unc
 
 def _run(
     pairings: list[Pairing], config: ComparisonConfig, setting: Setting, workers: int
-) -> Iterator[tuple[int, list[dict[str, Any]], list[Problem]]]:
+) -> Generator[tuple[int, list[dict[str, Any]], list[Problem]], None, None]:
     """Every pairing's number, rows and problems, as they are done."""
     if min(workers, len(pairings)) <= 1:
         for index, pairing in enumerate(pairings):
             yield index, *compare_one(pairing, config, setting)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(pairings)), mp_context=context) as pool:
+    with processes.pool(min(workers, len(pairings))) as pool:
         jobs = {pool.submit(compare_one, pairing, config, setting): index for index, pairing in enumerate(pairings)}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], *job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for job in as_completed(jobs):
+            yield jobs[job], *job.result()
 
 
 def _cores() -> int:

@@ -69,7 +69,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, order: list[str], measure: str) -> No
         )
     more_is_alike = next(entry.more_is_alike for name, entry in MEASURES.items() if name == measure)
     title = next(entry.title for name, entry in MEASURES.items() if name == measure)
-    axes.set_title(f"{title} ({'more' if more_is_alike else 'less'} is more alike)", fontsize=10)
+    axes.set_title(f"{title}\n{'more' if more_is_alike else 'less'} is more alike", fontsize=9)
     axes.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)

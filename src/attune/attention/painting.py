@@ -16,8 +16,9 @@ may meet two versions; :func:`load` sees to that.
 
 import datetime
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,8 @@ __all__ = [
 VERSIONS = 10  # that are kept
 LEVELS = 1024  # steps of a stored value between 0 and 1
 _TRIES = 200  # of a reader while versions change
+
+Found = TypeVar("Found")
 
 
 class Place(NamedTuple):
@@ -164,7 +167,8 @@ def load(folder: Path) -> Painting:
         InputError: there is none, or its files are damaged.
     """
     for _ in range(_TRIES):
-        info, document = read_info(folder), read(folder / "strokes.json", Document)
+        info = read_info(folder)
+        document = _steadily(folder, lambda: read(folder / "strokes.json", Document))
         if info.version == document.version:
             return Painting(**info.model_dump(), strokes=document.strokes)
         time.sleep(0.005)
@@ -189,8 +193,7 @@ def read_info(folder: Path) -> Info:
     Raises:
         InputError: there is none, or its file is damaged.
     """
-    folders.recover(folder)
-    return read(folder / "info.json", Info)
+    return _steadily(folder, lambda: read(folder / "info.json", Info))
 
 
 def read_map(folder: Path) -> npt.NDArray[np.float32]:
@@ -199,8 +202,10 @@ def read_map(folder: Path) -> npt.NDArray[np.float32]:
     Raises:
         InputError: there is none, or its file is damaged.
     """
-    folders.recover(folder)
-    path = folder / "map.npz"
+    return _steadily(folder, lambda: _read_map(folder / "map.npz"))
+
+
+def _read_map(path: Path) -> npt.NDArray[np.float32]:
     try:
         with np.load(path, allow_pickle=False) as file:
             painted: npt.NDArray[np.float32] = file["map"].astype(np.float32)
@@ -218,8 +223,7 @@ def rebuild(folder: Path, radius_scale: float = 1.0) -> npt.NDArray[np.float32]:
     Raises:
         InputError: there is no painting, its strokes are damaged, or the factor is out of its range.
     """
-    folders.recover(folder)
-    document = read(folder / "strokes.json", Document)
+    document = _steadily(folder, lambda: read(folder / "strokes.json", Document))
     return _rounded(rasterise(document.strokes, document.shape, radius_scale))
 
 
@@ -227,10 +231,34 @@ def list_paintings(root: Path) -> list[Place]:
     """Every painting below the folder of all paintings, sorted by annotator and painting."""
     if not root.is_dir():
         return []
-    for aside in root.glob("*/.*.previous.partial"):
-        folders.recover(aside.with_name(aside.name[1:].removesuffix(".previous.partial")))
-    found = (path.parent for path in root.glob("*/*/info.json") if not path.parent.name.startswith("."))
+    for _ in range(_TRIES):
+        for aside in root.glob("*/.*.previous.partial"):
+            folders.recover(aside.with_name(aside.name[1:].removesuffix(".previous.partial")))
+        found = [path.parent for path in root.glob("*/*/info.json") if not path.parent.name.startswith(".")]
+        if not any(root.glob("*/.*.previous.partial")):  # else a save may have hidden a folder from the look
+            break
     return sorted(Place(folder.parent.name, folder.name, folder) for folder in found)
+
+
+def _steadily(folder: Path, look: Callable[[], Found]) -> Found:
+    """What a look into a folder finds, also between the two steps in which some systems exchange folders."""
+    for _ in range(_TRIES):
+        folders.recover(folder)
+        before = _identity(folder)
+        try:
+            return look()
+        except InputError:
+            if _identity(folder) == before:  # nobody saved meanwhile: it is absent or damaged
+                raise
+        time.sleep(0.005)
+    return look()
+
+
+def _identity(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _rounded(painted: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

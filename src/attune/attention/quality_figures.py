@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from attune.annotation.reliability_figures import write
 from attune.attention.quality_tables import ALL, CENTRE, RANDOM
@@ -58,8 +59,15 @@ def draw(summary: pd.DataFrame) -> Figure:
         axes.tick_params(labelsize=8)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
+    if whole["measure"].isin([PANELS[name][2] for name in shown if PANELS[name][2]]).any():
+        kinds = {"the model": ("C0", "C0"), "the same with random weights": ("C3", "white")}
+        lines = [
+            Line2D([], [], color=colour, marker="o", markerfacecolor=fill, label=label)
+            for label, (colour, fill) in kinds.items()
+        ]
+        figure.legend(handles=lines, loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     panels[0].set_yticks(range(len(methods)), [name.replace("_", " ") for name in methods])
-    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    panels[0].set_ylim(max(len(methods), 1) - 0.5, -0.5)
     return figure
 
 

@@ -1,15 +1,11 @@
 """Record the demo: plan the sessions, code them, render them, and write down the truth."""
 
 import datetime
-import errno
-import multiprocessing
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import as_completed
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from attune import artifacts
+from attune import artifacts, processes
 from attune.annotation.protocol import Protocol
 from attune.demo import annotators, elan, implied, motion, scene, truth, video
 from attune.demo.behaviour import CHAINS, Session, simulate
@@ -78,9 +74,10 @@ def record(
             write_codings(engagement, item, code(item, sessions[item.name], config, protocol), config.seed, protocol)
         _write_truth(known, plans, sessions, config, protocol)
         workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(plans))
-        for name in _render_all(plans, sessions, config.seed, videos, known / "masks", workers):
-            if finished:
-                finished(name)
+        with closing(_render_all(plans, sessions, config.seed, videos, known / "masks", workers)) as rendered:
+            for name in rendered:
+                if finished:
+                    finished(name)
 
 
 def check_protocol(protocol: Protocol, config: DemoConfig) -> None:
@@ -183,37 +180,20 @@ def _write_truth(
 
 def _render_all(
     plans: list[Plan], sessions: dict[str, Session], seed: int, videos: Path, masks: Path, workers: int
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Render every session and yield its name when it is done."""
     if workers == 1:
         yield from (_render(item, sessions[item.name], seed, videos, masks) for item in plans)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with processes.pool(workers, _use_one_thread) as pool:
         longest_first = sorted(plans, key=lambda item: -sessions[item.name].duration_ms)
-        jobs: list[Future[str]] = [
-            pool.submit(_render, item, sessions[item.name], seed, videos, masks) for item in longest_first
-        ]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        except BrokenProcessPool:
-            raise OSError(errno.ENOMEM, "a rendering process died; is there enough memory?") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+        jobs = [pool.submit(_render, item, sessions[item.name], seed, videos, masks) for item in longest_first]
+        for job in as_completed(jobs):
+            yield job.result()
 
 
-def _start_worker() -> None:
-    """One thread per process, and no life after the parent's: a killed run must not write into the next one's files."""
+def _use_one_thread() -> None:
     cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _render(item: Plan, session: Session, seed: int, videos: Path, masks: Path) -> str:

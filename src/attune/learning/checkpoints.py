@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from attune import artifacts
+from attune.learning import weights
 
 State = dict[str, torch.Tensor]
 FORMAT = "attune checkpoint 1"
@@ -31,12 +31,8 @@ class Checkpoint:
     def save(self, tensors: State, state: dict[str, Any]) -> None:
         """Replace the file as a whole."""
         text = json.dumps({"format": FORMAT, "key": self.key, "state": state})
-        with artifacts.replacing(self.path) as temporary:
-            save_file(
-                {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                {"checkpoint": text},
-            )
+        kept = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        weights.save(self.path, kept, {"checkpoint": text})
 
     def load(self) -> tuple[State, dict[str, Any]] | None:
         """Tensors, on the processor, and state; None if there is none of this key."""

@@ -61,7 +61,7 @@ class Group:
             return network
         device = next(network.parameters()).device
         ids = [device.index or torch.cuda.current_device()] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(network, device_ids=ids, forward_sync_buffers=False, find_unused_parameters=True)
 
     @contextmanager
     def one_after_the_first(self) -> Iterator[None]:

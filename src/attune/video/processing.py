@@ -169,7 +169,7 @@ class _Job:
             limit = _latest_count(info, self.config.frame_rate) + 1
             command = transcode_command(source, video, info, size, self.config.frame_rate, limit, self.threads)
             outcome = self.runner.run(command)
-            _check_run(source, outcome)
+            _check_run(source, folder, outcome)
             count = _decode(video, frames, size, self.runner)
             damage = check_result(source, info, outcome, count, self.config.frame_rate)
             # not by artifacts: the folder is renamed as a whole, and flushing would wait for the frames
@@ -195,9 +195,11 @@ def _latest_count(info: VideoInfo, rate: Fraction) -> int:
     return store.num_frames(info.duration_ms + tolerance_ms(info), rate) + 1
 
 
-def _check_run(source: Path, outcome: Outcome) -> None:
+def _check_run(source: Path, piece: Path, outcome: Outcome) -> None:
     if outcome.disk_full:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(piece))
+    if not artifacts.partial(piece).is_dir():  # removed under the run: no fault of the source
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(piece))
     if outcome.code:
         found = f"ffmpeg stopping with '{outcome.error}'" if outcome.error else f"ffmpeg's exit code {outcome.code}"
         raise InputError(Problem(str(source), "", found, "a video that can be decoded to its end", _REPAIR))
@@ -213,7 +215,10 @@ def _decode(video: Path, frames: Path, size: tuple[int, int], runner: Runner) ->
         outcome = runner.run(decode_command(video), stdout=file)
         count, rest = divmod(os.fstat(file.fileno()).st_size - start, height * width * 3)
         if outcome.disk_full or outcome.code or rest:
-            raise OSError(errno.ENOSPC if outcome.disk_full else errno.EIO, outcome.error or "cannot write", frames)
+            code = errno.ENOSPC if outcome.disk_full else errno.EIO
+            raise OSError(
+                code, os.strerror(code) if outcome.disk_full else outcome.error or "cannot write", str(frames)
+            )
         store.write_header(file, count, height, width)
     return count
 

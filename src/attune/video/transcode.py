@@ -10,6 +10,7 @@ equal input give equal bytes.
 import os
 import re
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,16 @@ PRESET = "veryfast"
 QUALITY = 18
 _SCALER = "bicubic+accurate_rnd+bitexact"
 _DAMAGE = ("corrupt decoded frame", "Error submitting packet to decoder", "Decoding error")
+
+
+# Runs a command that Linux kills when its parent dies, even by kill -9. A program of its own does this, because Python
+# code between fork and exec can block where threads run; and it must ask for its parent, who may be dead by then.
+_BOUND = """\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL; lasts beyond exec
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class StoppedError(Exception):
@@ -48,7 +59,10 @@ class Outcome:
 
 
 class Runner:
-    """Runs ffmpeg processes from several threads and ends all of them at once when asked to."""
+    """Runs ffmpeg processes from several threads and ends all of them at once when asked to.
+
+    On Linux they also end when this process, or the thread that waits for them, dies.
+    """
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -66,7 +80,7 @@ class Runner:
             if self._stopped:
                 raise StoppedError
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment
+                _bound(command), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment
             )
             self._running.add(process)
         try:
@@ -84,6 +98,13 @@ class Runner:
             self._stopped = True
             for process in self._running:
                 process.kill()
+
+
+def _bound(command: list[str]) -> list[str]:
+    """The same command, bound to this process's life where the system can."""
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), *command]
 
 
 def _follow(process: subprocess.Popen[bytes]) -> Outcome:
