@@ -4,22 +4,23 @@ A stage that is asked to end (SIGTERM, Ctrl-C) unwinds: unfinished outputs are r
 code is 128 plus the signal's number. Work in threads is waited for, but not for long.
 """
 
-import ctypes
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
+import psutil
 import typer
 
 from attune.problems import InputError, Problem
 
 GRACE_S = 10.0  # after this a stage ends without waiting; what it was writing lies under a .partial name
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
+FOLLOW_S = 0.5
 
 
 def run(main: Callable[..., Any]) -> None:
@@ -66,6 +67,26 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _end_with_dvc() -> None:
-    """Have the system send SIGTERM when ``dvc`` dies: it cannot end its stage, which would write on unseen."""
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """End as on SIGTERM when ``dvc`` dies: it cannot end its stage, which would write on unseen."""
+    if "DVC_STAGE" in os.environ and (dvc := _dvc()):
+        threading.Thread(target=_follow, args=[dvc], daemon=True).start()
+
+
+def _dvc() -> psutil.Process | None:
+    """The process that set DVC_STAGE: the nearest ancestor without it, for shells in between inherit it."""
+    for ancestor in psutil.Process().parents():
+        try:
+            if ancestor.environ().get("DVC_STAGE") != os.environ["DVC_STAGE"]:
+                return ancestor
+        except psutil.Error:  # not ours to look into, so no shell of this stage
+            return ancestor
+    return None
+
+
+def _follow(leader: psutil.Process) -> None:
+    try:
+        while leader.is_running() and leader.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(FOLLOW_S)
+    except psutil.Error:  # gone between the two questions
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
