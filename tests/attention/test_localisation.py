@@ -73,3 +73,10 @@ def test_undefined_values_are_left_out() -> None:
     found = localisation.mean_over_sessions([0.2, np.nan, 0.4], ["a", "b", "c"])
     assert found.mean == pytest.approx(0.3)
     assert np.isnan(localisation.mean_over_sessions([np.nan], ["a"]).low)
+
+
+def test_one_session_has_a_mean_but_no_interval() -> None:
+    found = localisation.mean_over_sessions([0.2, 0.4, np.nan], ["a", "a", "b"])  # the other session's is undefined
+    assert found.mean == pytest.approx(0.3)
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.low > 0

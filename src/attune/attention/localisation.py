@@ -87,7 +87,7 @@ def pointing_game(attention: npt.ArrayLike, evidence: npt.ArrayLike, tolerance: 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its interval; NaN where undefined."""
+    """A mean and its interval; NaN where undefined. Nothing is significant whose bounds are NaN."""
 
     mean: float
     low: float
@@ -100,7 +100,8 @@ def mean_over_sessions(
     """Mean of the snippets' values with a percentile interval from a bootstrap over sessions.
 
     Snippets of one session show the same people and room, so whole sessions are drawn. Of paired differences this is
-    the paired bootstrap: an interval that does not contain 0 is a significant difference.
+    the paired bootstrap: an interval whose bounds are both above or both below 0 is a significant difference. One
+    session alone cannot tell how much sessions differ, so it has a mean but no interval (NaN).
 
     Args:
         values: (N,) of the snippets; undefined ones, NaN, are left out.
@@ -114,6 +115,8 @@ def mean_over_sessions(
     if not known.any():
         return Interval(*[float("nan")] * 3)
     names, owner = np.unique(np.asarray(sessions, dtype=str)[known], return_inverse=True)
+    if len(names) < 2:
+        return Interval(float(numbers[known].mean()), float("nan"), float("nan"))
     counts = np.stack([np.bincount(owner, numbers[known]), np.bincount(owner).astype(float)], axis=1)
     bootstrap = Bootstrap.over(len(names), draws, confidence, seed)
     sums = bootstrap.sums(counts)
