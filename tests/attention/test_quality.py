@@ -136,6 +136,13 @@ def test_few_snippets_are_spread_over_models_labels_and_sessions() -> None:
     assert quality.choose(shuffled, 8) == quality.choose(table, 8)
 
 
+def test_few_snippets_of_a_variable_are_of_as_many_sessions_as_there_are() -> None:
+    table = rows(2)
+    more = table.assign(session=table["session"] + "2", snippet=table["snippet"] + "-2")
+    chosen = pd.concat([table, more]).set_index("snippet").loc[sorted(quality.choose(pd.concat([table, more]), 8))]
+    assert (chosen.groupby("variable")["session"].nunique() == 4).all()
+
+
 def long(method: str, measure: str, numbers: list[float], variable: str = "attending") -> pd.DataFrame:
     return pd.DataFrame(
         {

@@ -18,6 +18,7 @@ to some methods: what perturbs (occlusion, score-CAM, integrated gradients) cost
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -102,7 +103,10 @@ class Subject:
 
 
 def choose(rows: pd.DataFrame, count: int) -> set[str]:
-    """The names of at most ``count`` snippets (all if 0), spread over tasks, variables, labels and then sessions.
+    """The names of at most ``count`` snippets (all if 0), spread over tasks, variables, labels and sessions.
+
+    Cells of task, variable and label take turns; each gives a snippet of the session that the cell, then its variable,
+    then all have used least, because intervals are over sessions.
 
     Args:
         rows: columns :data:`.quality_tables.SNIPPET`.
@@ -110,15 +114,21 @@ def choose(rows: pd.DataFrame, count: int) -> set[str]:
     """
     if not count:
         return set(rows["snippet"])
-    table = rows.sort_values("snippet", ignore_index=True)
-    cells = ["task", "variable", "label"]
-    table["session_turn"] = table.groupby([*cells, "session"]).cumcount()
-    table = table.sort_values(["session_turn", "snippet"], ignore_index=True)
-    table["turn"] = table.groupby(cells).cumcount()
+    table = rows.sort_values("snippet")
     # Within a turn the labels alternate between the models, so that few snippets still hold both.
     models = table.groupby(["task", "variable"]).ngroup()
     table["second"] = (models + table["label"]) % 2
-    return set(table.sort_values(["turn", "second", *cells])["snippet"].iloc[:count])
+    cells = [cell.to_dict("records") for _, cell in table.groupby(["second", "task", "variable", "label"])]
+    wider = [("variable", "task", "label", "session"), ("variable", "session"), ("session",)]
+    chosen: set[str] = set()
+    used: Counter[tuple[Any, ...]] = Counter()
+    while any(cells) and len(chosen) < count:
+        for cell in [cell for cell in cells if cell][: count - len(chosen)]:
+            one = min(cell, key=lambda row: [used[tuple(row[name] for name in names)] for names in wider])
+            cell.remove(one)
+            chosen.add(one["snippet"])
+            used.update(tuple(one[name] for name in names) for names in wider)
+    return chosen
 
 
 def measure(
