@@ -8,8 +8,18 @@ import pandas as pd
 import pytest
 
 from attune import artifacts
-from attune.attention import comparison, comparison_figures, comparison_inputs, comparison_summary, painting, similarity
+from attune.attention import (
+    comparison,
+    comparison_figures,
+    comparison_inputs,
+    comparison_summary,
+    map_files,
+    painting,
+    similarity,
+)
 from attune.attention.comparison import ComparisonConfig, ModeConfig, Setting
+from attune.attention.map_files import Explanation
+from attune.attention.maps import Rule
 from attune.learning.pixels import PixelConfig
 from attune.problems import InputError, Problem
 
@@ -46,15 +56,16 @@ def paint(folder: Path, annotator: str, snippet: str, name: str, x: float) -> No
     painting.save(folder / "paintings", item, SHAPE)
 
 
-def write_machine(folder: Path, snippet: str, x: float) -> None:
+def write_machine(folder: Path, snippet: str, x: float, rule: Rule = "absolute") -> None:
     """The method ``near`` looks where people do, ``far`` elsewhere; the central square begins at column 8."""
     place = np.indices((3, 16, 16))[2]
     near = np.exp(-((place - (x - 8) / 2) ** 2) / 8)
     maps = {"near__matching": -near, "near__opposite": near[:, ::-1, ::-1], "far__matching": 1 - near}
     maps["far__opposite"] = near.transpose(0, 2, 1)
-    path = folder / "machine" / f"{snippet}.npz"
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, probability=0.75, **{name: values.astype(np.float16) for name, values in maps.items()})
+    parts = {tuple(name.split("__")): values.astype(np.float32) for name, values in maps.items()}
+    (folder / "machine").mkdir(exist_ok=True)
+    found = Explanation(parts, {"near": rule, "far": "absolute"}, 0.75, 1)
+    map_files.save(folder / "machine" / f"{snippet}.npz", found)
 
 
 def collect(folder: Path) -> comparison_inputs.Inventory:
@@ -114,9 +125,11 @@ def test_values_are_those_of_the_measures_on_the_models_view(folders: Path) -> N
     assert inside["value"].to_numpy() == pytest.approx(2.0, rel=0.1)  # pixels of the frame, whatever the grid
 
 
-def test_sign_of_an_attribution_counts_as_its_method_has_it(folders: Path) -> None:
-    config = CONFIG.model_copy(update={"positive": ("near",)})
-    table, _ = comparison.compare_all(collect(folders).pairings, config, SETTING, 1)
+def test_sign_of_an_attribution_counts_as_its_method_has_it(folders: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folders, tmp_path / "own")
+    for snippet, x in PLACES.items():
+        write_machine(own, snippet, x, "positive")
+    table = compare(own)
     chosen = table[(table["method"] == "near") & (table["condition"] == "matching")]
     assert chosen[chosen["measure"] == "divergence"]["value"].isna().all()  # nothing of it is positive
     assert (chosen[chosen["measure"] == "divergence"]["defined"] == 0).all()
@@ -197,7 +210,7 @@ def test_unusable_files_are_named(folders: Path, tmp_path: Path) -> None:
     write_machine(folders, snippets[0], 12.0)
     (folders / "machine" / f"{snippets[1]}.npz").write_bytes(b"PK no archive")
     with np.load(folders / "machine" / f"{snippets[2]}.npz") as file:
-        shortened = {name: file[name][:2] if file[name].ndim else file[name] for name in file.files}
+        shortened = {name: file[name][:2] if file[name].ndim == 3 else file[name] for name in file.files}
     np.savez(folders / "machine" / f"{snippets[2]}.npz", **shortened)
     with pytest.raises(InputError) as caught:
         compare(folders)
@@ -220,6 +233,3 @@ def test_a_distance_that_is_not_found_is_empty_and_told(folders: Path, monkeypat
 
 def test_section_pixels_has_one_form() -> None:
     assert set(comparison.PixelView.model_fields) == set(PixelConfig.model_fields)
-    attribution = pytest.importorskip("attune.attention.attribution")
-    positive = {name for name, method in attribution.METHODS.items() if method.kind == "positive"}
-    assert set(ComparisonConfig().positive) == positive

@@ -16,9 +16,10 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from attune import artifacts
-from attune.attention import machine
-from attune.attention.attribution import attribute
-from attune.attention.machine import Explanation, Gallery, Machine, MachineConfig
+from attune.attention import machine, map_files
+from attune.attention.attribution import METHODS, attribute
+from attune.attention.machine import Gallery, Machine, MachineConfig
+from attune.attention.map_files import Explanation
 from attune.learning import encoders, models
 from attune.problems import InputError
 from tests.learning import tiny
@@ -106,7 +107,7 @@ def test_the_maps_are_those_of_the_model(lab, made):
         first = int(snippet.start_ms * 25 / 8 / 1000)
         pixels = np.load(lab / "frames" / f"{snippet.session}.npy")[first : first + 6]
         clips = models.prepare(pixels[None], 32, configuration)
-        found = machine.read(lab / "maps" / f"{snippet.name}.npz")
+        found = map_files.read(lab / "maps" / f"{snippet.name}.npz")
         with torch.no_grad():
             assert found.probability == pytest.approx(network(clips).softmax(1)[0, 1].item(), rel=1e-4)
         assert found.label == snippet.label
@@ -120,7 +121,7 @@ def test_the_maps_are_those_of_the_model(lab, made):
 def test_the_file_is_what_the_contract_says(lab, made):
     with np.load(lab / "maps" / "s00-play-looking-0001000.npz", allow_pickle=False) as file:
         names = [f"{method}__{target}" for method in CONFIG.methods for target in machine.TARGETS]
-        assert set(file.files) == {*names, "probability", "label", "scales"}
+        assert set(file.files) == {*names, "probability", "label", "scales", "rules"}
         for name in names:
             assert file[name].dtype == np.float16 and file[name].shape == (6, 32, 32)
             assert np.abs(file[name]).max() == 1
@@ -129,16 +130,17 @@ def test_the_file_is_what_the_contract_says(lab, made):
 def test_small_gradients_survive(tmp_path):
     part = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32) * 1e-9
     parts = {("saliency", "matching"): part, ("grad_cam", "matching"): np.zeros_like(part)}
-    machine.save(tmp_path / "a.npz", Explanation(parts, 0.25, 1))
-    found = machine.read(tmp_path / "a.npz")
+    rules = {"saliency": "absolute", "grad_cam": "positive"}
+    map_files.save(tmp_path / "a.npz", Explanation(parts, rules, 0.25, 1))
+    found = map_files.read(tmp_path / "a.npz")
     np.testing.assert_allclose(found.attributions["saliency", "matching"], part, rtol=2e-3, atol=2e-12)
     assert not found.attributions["grad_cam", "matching"].any()
-    assert (found.probability, found.label) == (0.25, 1)
-    machine.save(tmp_path / "b.npz", Explanation(dict(reversed(parts.items())), 0.25, 1))
+    assert (found.probability, found.label, found.rules) == (0.25, 1, rules)
+    map_files.save(tmp_path / "b.npz", Explanation(dict(reversed(parts.items())), rules, 0.25, 1))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:100])
     with pytest.raises(InputError, match=r"b.npz: expected machine attention of a snippet"):
-        machine.read(tmp_path / "b.npz")
+        map_files.read(tmp_path / "b.npz")
 
 
 def test_what_is_done_is_not_done_again(copy, made, monkeypatch):
@@ -225,3 +227,8 @@ def test_missing_models_and_methods_that_do_not_fit_are_refused_before_work(copy
 def test_no_snippets_give_empty_folders(copy):
     artifacts.write_table(copy / "candidates.csv", pd.read_csv(copy / "candidates.csv").iloc[:0])
     assert run(copy) == {}
+
+
+def test_every_method_says_how_its_maps_are_compared(lab, made):
+    found = map_files.read(lab / "maps" / "s00-play-looking-0001000.npz")
+    assert found.rules == {name: METHODS[name].kind for name in CONFIG.methods}

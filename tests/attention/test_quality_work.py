@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from attune.attention import machine, quality_work
+from attune.attention import machine, map_files, quality_work
+from attune.attention.attribution import METHODS
 from attune.attention.faithfulness import FaithfulnessConfig
-from attune.attention.machine import Explanation, MachineConfig, Snippet
+from attune.attention.machine import MachineConfig, Snippet
+from attune.attention.map_files import Explanation
 from attune.attention.quality import QualityConfig
 from attune.attention.sanity import SanityConfig
 from attune.learning import encoders, models
@@ -25,6 +27,7 @@ from attune.video.files import VideoConfig
 torch.set_num_threads(1)
 
 T, S = 3, 32
+RULES = {name: METHODS[name].kind for name in ("saliency", "grad_cam")}
 EXPLAINING = MachineConfig(methods=("saliency", "grad_cam"))
 CONFIG = QualityConfig(
     faithful_snippets=1,
@@ -65,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
             for method in EXPLAINING.methods
             for target in machine.TARGETS
         }
-        machine.save(tmp_path / f"maps/{snippet.name}.npz", Explanation(parts, 0.5, snippet.label))
+        map_files.save(tmp_path / f"maps/{snippet.name}.npz", Explanation(parts, RULES, 0.5, snippet.label))
     return tmp_path
 
 
@@ -111,9 +114,9 @@ def test_what_shapes_a_measure_makes_it_missing(folder: Path) -> None:
     assert bench(folder).missing(work) == []
     assert len(bench(folder, known=None).missing(work)) == 3
     assert len(bench(folder, CONFIG.model_copy(update={"seed": 1})).missing(work)) == 3
-    explanation = machine.read(folder / "maps/v-a-b-1.npz")
+    explanation = map_files.read(folder / "maps/v-a-b-1.npz")
     changed = {key: part + 1 for key, part in explanation.attributions.items()}
-    machine.save(folder / "maps/v-a-b-1.npz", Explanation(changed, 0.5, 1))
+    map_files.save(folder / "maps/v-a-b-1.npz", Explanation(changed, RULES, 0.5, 1))
     assert [one.name for one in bench(folder).missing(work)] == ["v-a-b-1"]
 
 

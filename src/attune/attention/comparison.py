@@ -18,9 +18,10 @@ import pandas as pd
 from pydantic import Field
 
 from attune import processes
-from attune.attention import maps, painting, similarity
-from attune.attention.comparison_inputs import CENTRE, HUMAN, PERMUTED, REPEAT, Machine, Pairing, read_machine
+from attune.attention import map_files, maps, painting, similarity
+from attune.attention.comparison_inputs import CENTRE, HUMAN, PERMUTED, REPEAT, Pairing
 from attune.attention.emd import Geometry, UnconvergedError
+from attune.attention.map_files import Explanation
 from attune.attention.similarity import MEASURES, MODES, MeasureName, Mode, SimilarityConfig
 from attune.params import Params
 from attune.problems import InputError, Problem
@@ -88,7 +89,6 @@ class ComparisonConfig(SimilarityConfig):
         size: cells in each direction for all measures but the earth mover's distance.
         frame: what is measured frame by frame.
         volume: what is measured over the whole clip.
-        positive: methods of whose attributions the positive part is compared; of all others, the absolute value.
         centre_sigma: width of the centre prior, in sides of the map.
         bootstrap: intervals of the summary.
     """
@@ -96,7 +96,6 @@ class ComparisonConfig(SimilarityConfig):
     size: int = Size
     frame: ModeConfig = ModeConfig()
     volume: ModeConfig = ModeConfig()
-    positive: tuple[str, ...] = ("attention_rollout", "grad_cam", "hires_cam", "occlusion", "score_cam")
     centre_sigma: float = Field(default=maps.CENTRE_SIGMA, gt=0)
     bootstrap: BootstrapConfig = BootstrapConfig()
 
@@ -175,7 +174,7 @@ def compare_one(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The rows of one reference, and warnings; an unusable file is an error among them."""
     try:
-        machine = read_machine(pairing.machine)
+        machine = map_files.read(pairing.machine)
         reference, candidates, side_px = _gather(pairing, machine, config, setting)
     except InputError as error:
         return [], error.problems
@@ -197,7 +196,7 @@ def compare_one(
 
 
 def _gather(
-    pairing: Pairing, machine: Machine, config: ComparisonConfig, setting: Setting
+    pairing: Pairing, machine: Explanation, config: ComparisonConfig, setting: Setting
 ) -> tuple[Array, list[_Candidate], int]:
     """The reference, what is held against it, and the width in pixels of the frame of the part that they lie on."""
     if not machine.attributions:
@@ -206,7 +205,7 @@ def _gather(
     length, _, size = next(iter(machine.attributions.values())).shape
     reference = _painted(pairing.reference.folder, setting, size, length)
     found = [
-        _Candidate(maps.rectify(values, "positive" if method in config.positive else "absolute"), method, target, "")
+        _Candidate(maps.rectify(values, machine.rules[method]), method, target, "")
         for (method, target), values in machine.attributions.items()
     ]
     for opponent in pairing.opponents:
@@ -238,7 +237,7 @@ def _tasks(config: ComparisonConfig) -> list[tuple[Mode, MeasureName, int]]:
 
 def _row(
     pairing: Pairing,
-    machine: Machine,
+    machine: Explanation,
     candidate: _Candidate,
     measure: MeasureName,
     mode: Mode,

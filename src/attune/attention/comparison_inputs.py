@@ -9,14 +9,11 @@ Every first painting of a snippet is a reference. Held against it are
   painting of another clip (``permuted``): the same painter's next one that is of another session, by the snippets' ids.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from attune.attention import painting
@@ -40,7 +37,7 @@ class Painted:
     """A painting of a snippet that is there.
 
     Attributes:
-        label: the consensus of the other annotators.
+        label: the consensus of those who rated it: the others for a painter's own snippets, everybody for shared ones.
         own_label: what the painter saw in it, ``None`` if not told.
         folder: where the map lies.
     """
@@ -74,14 +71,6 @@ class Pairing:
     reference: Painted
     machine: Path
     opponents: tuple[Opponent, ...]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The machine's attributions of a snippet, (T, H, W) by (method, target), and its probability of label 1."""
-
-    attributions: dict[tuple[str, str], npt.NDArray[np.float32]]
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -140,32 +129,6 @@ def collect(paintings: Path, machine: Path, snippets: pd.DataFrame) -> Inventory
     }
     pairings = [Pairing(item, _file(machine, item), _opponents(item, painted)) for item in first]
     return Inventory(pairings, counts, gone, problems)
-
-
-def read_machine(path: Path) -> Machine:
-    """Read the machine's maps of a snippet: arrays named ``<method>__<target>``, and ``probability``.
-
-    Raises:
-        InputError: the file is missing or damaged, or holds a value that is no number.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            maps = {
-                (name.rpartition("__")[0], name.rpartition("__")[2]): file[name].astype(np.float32)
-                for name in sorted(file.files)
-                if "__" in name
-            }
-            found = Machine(maps, float(file["probability"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        expected = "machine attention of a snippet"
-        raise InputError(Problem(str(path), "", str(error), expected, "Run the stage attribute again.")) from None
-    for (method, target), values in maps.items():
-        if values.ndim != 3 or not np.isfinite(values).all():
-            where, expected = f"{method}__{target}", "finite numbers, (T, H, W)"
-            raise InputError(
-                Problem(str(path), where, f"shape {values.shape}", expected, "Run the stage attribute again.")
-            )
-    return found
 
 
 def _painted(info: painting.Info, row: Any, folder: Path) -> Painted:

@@ -1,10 +1,7 @@
 """Machine attention: attributions of the trained models on the snippets that people paint.
 
-A snippet is explained once, whoever paints it. The file of one, ``<snippet>.npz``, holds for each method and target an
-array ``<method>__<target>``, float16 (T, H, W) at the encoder's input size, signed, divided by its largest absolute
-value (float16 has no room for gradients of 1e-8); ``scales``, float32, those values in the order of the sorted names;
-``probability``, what the model gives to class 1; and ``label``, the consensus. The target ``matching`` is the label's
-class, ``opposite`` the other. :func:`read` gives the attributions as they were.
+A snippet is explained once, whoever paints it; its file is that of :mod:`attune.attention.map_files`. The target
+``matching`` is the label's class, ``opposite`` the other.
 
 Each snippet becomes two pieces in the work folder, named by a hash of everything that shapes them (model, pixels,
 label, settings, code and libraries); a piece appears whole or not at all, so a run that was killed has only the missing
@@ -16,12 +13,11 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +25,19 @@ import torch
 from pydantic import Field
 
 from attune import artifacts
-from attune.attention import attribution, attribution_config, cams, gradients, hires_cam, occlusion, overlay, rollout
+from attune.attention import (
+    attribution,
+    attribution_config,
+    cams,
+    gradients,
+    hires_cam,
+    map_files,
+    occlusion,
+    overlay,
+    rollout,
+)
 from attune.attention.attribution_config import AttributionConfig
+from attune.attention.map_files import Attribution, Explanation
 from attune.learning import device, models, threads
 from attune.learning.models import Configuration, Network
 from attune.learning.pieces import fingerprint
@@ -41,10 +48,19 @@ from attune.video.reading import ClipReader
 TARGETS = ("matching", "opposite")
 COLUMNS = {"snippet": "str", "session": "str", "task": "str", "variable": "str", "start_ms": "int64", "label": "int64"}
 LIBRARIES = ("captum", "numpy", "av", "opencv-python-headless", "matplotlib")
-CODE = (attribution, attribution_config, cams, gradients, hires_cam, occlusion, rollout, overlay, models)
+CODE = (
+    attribution,
+    attribution_config,
+    cams,
+    gradients,
+    hires_cam,
+    map_files,
+    occlusion,
+    rollout,
+    overlay,
+    models,
+)
 MAPS, VIDEO = ".npz", ".mp4"
-
-Attribution = npt.NDArray[np.float32]
 
 
 class MachineConfig(AttributionConfig):
@@ -76,15 +92,6 @@ class Snippet:
         return f"{self.task}-{self.variable}"
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What is kept of a snippet: attributions (T, H, W) by method and target, P(engaged), the consensus."""
-
-    attributions: Mapping[tuple[str, str], Attribution]
-    probability: float
-    label: int
-
-
 def read_snippets(path: Path) -> list[Snippet]:
     """The distinct snippets of a table with :data:`COLUMNS` (and others), sorted by name.
 
@@ -112,44 +119,6 @@ def read_snippets(path: Path) -> list[Snippet]:
         Snippet(str(name), str(session), str(task), str(variable), int(start_ms), int(label))
         for name, session, task, variable, start_ms, label in zip(*columns, strict=True)
     ]
-
-
-def read(path: Path) -> Explanation:
-    """Read the file of a snippet.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = sorted(name for name in file.files if "__" in name)
-            scales = dict(zip(names, file["scales"].tolist(), strict=True))
-            found = {_split(name): file[name].astype(np.float32) * np.float32(scales[name]) for name in names}
-            return Explanation(found, float(file["probability"]), int(file["label"]))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        cure = "Run the stage attribute again."
-        raise InputError(Problem(str(path), "", str(error), "machine attention of a snippet", cure)) from None
-
-
-def save(path: Path, explanation: Explanation) -> None:
-    """Write the file of a snippet; equal content gives equal bytes."""
-    signed = {f"{method}__{target}": part for (method, target), part in sorted(explanation.attributions.items())}
-    scales = {name: np.float32(np.abs(part).max()) for name, part in signed.items()}
-    arrays = {name: (part / (scales[name] or 1)).astype(np.float16) for name, part in signed.items()}
-    with artifacts.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            allow_pickle=False,
-            scales=np.array([scales[name] for name in sorted(scales)], dtype=np.float32),
-            probability=np.float32(explanation.probability),
-            label=np.int64(explanation.label),
-            **arrays,
-        )
-
-
-def _split(name: str) -> tuple[str, str]:
-    method, _, target = name.rpartition("__")
-    return method, target
 
 
 class Machine:
@@ -181,7 +150,8 @@ class Machine:
                 cure = f"Check the model, or leave {method} out (engagement.attribution in params.yaml)."
                 raise InputError(Problem(snippet.name, method, "NaN or infinity", "numbers", cure))
             found |= {(method, target): both[index].numpy() for index, target in enumerate(TARGETS)}
-        return Explanation(found, probability, snippet.label)
+        rules = {method: attribution.METHODS[method].kind for method in self.config.methods}
+        return Explanation(found, rules, probability, snippet.label)
 
     def overlay(self, snippet: Snippet, explanation: Explanation) -> overlay.Images:
         """The frames of a snippet's overlay video."""
@@ -271,7 +241,7 @@ class Gallery:
         machine = self._machines[snippet.model]
         explained, video = self._pieces(snippet)
         explanation = machine.explain(snippet)
-        save(explained, explanation)
+        map_files.save(explained, explanation)
         overlay.write(video, machine.overlay(snippet, explanation), machine.configuration.video.frame_rate)
 
     def _pieces(self, snippet: Snippet) -> tuple[Path, Path]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from attune import artifacts
-from attune.attention import faithfulness, localisation, machine, maps, quality, sanity
+from attune.attention import faithfulness, localisation, machine, map_files, maps, quality, sanity
 from attune.attention.machine import Machine, MachineConfig, Snippet
 from attune.attention.quality import QualityConfig, Subject
 from attune.attention.quality_tables import CURVES, MEASURES, SNIPPET
@@ -104,7 +104,7 @@ class Bench:
     def subject(self, snippet: Snippet) -> Subject:
         """A snippet with everything that measuring it takes."""
         seen = self._machines[snippet.model]
-        explanation = machine.read(self._attention / f"{snippet.name}{machine.MAPS}")
+        explanation = map_files.read(self._attention / f"{snippet.name}{machine.MAPS}")
         matching = {method: part for (method, target), part in explanation.attributions.items() if target == "matching"}
         network = copy.deepcopy(seen.network)  # each thread lays out its own
         clip = models.prepare(seen.pixels(snippet)[None], network.encoder.input_size, seen.configuration)[0]
