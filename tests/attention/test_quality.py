@@ -1,6 +1,7 @@
 """The tables of quality: a model that is known, an explanation that is right, one that looks elsewhere."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from attune import artifacts
 from attune.attention import quality, quality_figures, quality_tables
 from attune.attention.attribution import METHODS, Method
 from attune.attention.attribution_config import AttributionConfig
@@ -76,6 +78,7 @@ def test_the_randomised_model_is_measured_for_the_methods_that_were_named(
     measured: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:
     table, curves = measured
+    assert set(values(table, "smprt")) == {"saliency"}
     lost, randomised = values(table, "mass_lost"), values(table, "mass_inside_randomised")
     assert set(lost) == set(randomised) == {"saliency"}
     assert lost["saliency"] == pytest.approx(1 - randomised["saliency"], abs=1e-6)
@@ -178,6 +181,31 @@ def test_summary_and_headline() -> None:
     assert whole["saliency"]["deletion"] == 0.5
     assert whole["centre"] == {}
     assert all(math.isfinite(value) for numbers in whole.values() for value in numbers.values())
+
+
+def test_headline_tells_each_variable_of_methods_that_explained_random_models() -> None:
+    numbers = {"attending": [0.1, 0.2, 0.3], "participating": [-0.1, 0.0, 0.1]}
+    parts = [
+        long(method, name, values, variable)
+        for variable, values in numbers.items()
+        for method, name in (
+            ("saliency", "mass_lost"),
+            ("saliency", "mass_above_centre"),
+            ("random", "mass_above_centre"),
+        )
+    ]
+    found = quality_tables.headline(quality.summarise(pd.concat(parts), CONFIG))
+    assert found["saliency"]["mass_lost_attending"] == pytest.approx(0.2)
+    assert found["saliency"]["mass_lost_attending_low"] > 0 > found["saliency"]["mass_lost_participating_low"]
+    assert not any("attending" in name for name in found["random"])
+
+
+def test_a_method_finds_the_evidence_of_the_demo_and_loses_it_with_the_weights() -> None:
+    """What must hold of the committed results: more mass inside than the centre prior, gone with random weights."""
+    file = Path(__file__).parents[2] / "metrics" / "engagement" / "attention_quality.json"
+    bounds = ("mass_above_centre_low", "mass_lost_low")
+    scores = {name: [each.get(bound, math.nan) for bound in bounds] for name, each in artifacts.read_json(file).items()}
+    assert any(min(found) > 0 for found in scores.values() if not any(map(math.isnan, found))), scores
 
 
 def test_figures_show_what_there_is(measured: tuple[pd.DataFrame, pd.DataFrame]) -> None:

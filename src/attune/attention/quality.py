@@ -52,6 +52,7 @@ class QualityConfig(Params):
         sane_snippets: snippets whose model is randomised, at most; 0 for all.
         sane_methods: methods that explain randomised models; empty for all that were applied to the snippets.
         smooth_methods: methods whose maps are averaged over noisy clips.
+        smooth_snippets: snippets on which they are, of those whose model is randomised, at most; 0 for all.
         tolerance: pixels by which the pointing game's hit may miss the evidence.
         evidence: parts of the demo's truth that carry the evidence, per variable.
         faithfulness: steps and fills.
@@ -65,6 +66,7 @@ class QualityConfig(Params):
     sane_snippets: int = Field(default=0, ge=0)
     sane_methods: tuple[str, ...] = ()
     smooth_methods: tuple[str, ...] = ()
+    smooth_snippets: int = Field(default=0, ge=0)
     tolerance: int = Field(default=0, ge=0, le=1000)
     evidence: dict[str, tuple[Part, ...]] = Field(default_factory=dict)
     faithfulness: FaithfulnessConfig = FaithfulnessConfig()
@@ -86,6 +88,7 @@ class Subject:
         evidence: (T, H, W), or None where no truth is known.
         faithful: whether deletion and insertion are measured.
         sane: whether the model is randomised.
+        smooth: whether maps averaged over noisy clips are among those of the random model.
     """
 
     row: Mapping[str, Any]
@@ -95,6 +98,7 @@ class Subject:
     evidence: npt.NDArray[np.float32] | None
     faithful: bool = True
     sane: bool = True
+    smooth: bool = True
 
     @property
     def target(self) -> int:
@@ -240,7 +244,7 @@ def _randomise(
             _localise(book, method, found.last, shown[CENTRE], subject.evidence, config, "_randomised")
             lost = book.value(method, "mass_inside") - book.value(method, "mass_inside_randomised")
             book.add(method, "mass_lost", lost)
-        if method in config.smooth_methods and config.sanity.noisy:
+        if subject.smooth and method in config.smooth_methods and config.sanity.noisy:
             smooth = sanity.smoothed(explain, config.sanity)
             original = sanity.explained(smooth, to_map, subject.network, subject.clip, subject.target)
             last = sanity.explained(smooth, to_map, states[-1].network, subject.clip, subject.target)

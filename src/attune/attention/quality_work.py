@@ -66,6 +66,7 @@ class Bench:
         rows = pd.DataFrame([_row(snippet) for snippet in snippets], columns=list(SNIPPET))
         self._faithful = quality.choose(rows, config.faithful_snippets)
         self._sane = quality.choose(rows, config.sane_snippets)
+        self._smooth = quality.choose(rows, config.smooth_snippets)
         self._keys = {snippet: self._key(snippet) for snippet in snippets}
 
     def missing(self, work: Path) -> list[Snippet]:
@@ -116,6 +117,7 @@ class Bench:
             self._truth(snippet, seen),
             snippet.name in self._faithful,
             snippet.name in self._sane,
+            snippet.name in self._smooth,
         )
 
     def _measure(self, snippet: Snippet) -> tuple[Snippet, dict[str, pd.DataFrame]]:
@@ -133,7 +135,7 @@ class Bench:
             raise InputError(Problem(str(error.filename), "", found, "a snippet's attention", cure)) from None
         if (evidence := self._truth(snippet, seen)) is not None:
             digest.update(np.ascontiguousarray(evidence).data)
-        chosen = [snippet.name in self._faithful, snippet.name in self._sane]
+        chosen = [snippet.name in part for part in (self._faithful, self._sane, self._smooth)]
         digest.update(f"{self.config.model_dump_json()} {chosen}".encode())
         for module in (*CODE, sys.modules[__name__]):
             digest.update(Path(str(module.__file__)).read_bytes())
