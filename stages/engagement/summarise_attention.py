@@ -20,7 +20,8 @@ def main(similarities: Path, metrics: Path, plots: Path) -> None:
     with artifacts.replacing_folder(plots) as folder:
         artifacts.write_table(folder / "similarity.csv", summary)
         for mode in MODES:
-            figure = comparison_figures.draw(summary, mode, config.bootstrap.confidence)
+            cells = (config.frame if mode == "frame" else config.volume).emd_size
+            figure = comparison_figures.draw(summary, mode, config.bootstrap.confidence, cells)
             reliability_figures.write(folder / f"similarity_{mode}.png", figure)
     artifacts.write_json(metrics, comparison_summary.headline(summary, counts))
 

@@ -167,6 +167,9 @@ def test_headline(folders: Path) -> None:
     assert numbers["mode"] == "frame"
     assert numbers["painted"] == 6
     assert numbers["pearson"]["best"] == "near"
+    unlike = summary.assign(gain_low=summary["gain_low"].where(summary["method"] != "human", -0.1))
+    assert comparison_summary.headline(unlike, {})["pearson"]["best"] is None
+    assert comparison_summary.headline(unlike, {})["pearson"]["ranks"] is False
     assert numbers["pearson"]["human"] > numbers["pearson"]["near_matching"] > numbers["pearson"]["far_matching"]
     assert numbers["emd"]["human"] < numbers["emd"]["permuted"]
 
@@ -199,6 +202,17 @@ def test_figure_shows_every_measure_and_order(folders: Path) -> None:
     for measure in similarity.MEASURES.values():
         assert any(title.startswith(measure.title) for title in titles)
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["near", "far"]
+
+
+def test_figure_tells_what_a_value_cannot(folders: Path) -> None:
+    summary = comparison_summary.summarise(compare(folders), CONFIG.bootstrap)
+    summary.loc[(summary["method"] == "human") & (summary["measure"] == "nss"), "gain_low"] = -0.1
+    panels = {axes.get_title(): axes for axes in comparison_figures.draw(summary, "frame", 0.95, 8).get_axes()}
+    assert any(title.endswith("on 8 x 8 cells") for title in panels)
+    told = {title: axes.get_xlabel() for title, axes in panels.items() if axes.get_xlabel()}
+    assert len(told) == 1 and "ranks no method" in next(iter(told.values()))
+    first = next(iter(panels.values()))
+    assert [label.get_text() for label in first.get_yticklabels()] == ["near (33%)", "far (33%)"]
 
 
 def test_unusable_files_are_named(folders: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from attune.attention.comparison_inputs import CENTRE, HUMAN, PERMUTED, REPEAT
-from attune.attention.comparison_summary import MATCHING, ranked
+from attune.attention.comparison_summary import MATCHING, can_rank, ranked
 from attune.attention.similarity import MEASURES, Mode
 
 COLUMNS = 3
@@ -21,13 +21,14 @@ BANDS = {
 TITLES = {"frame": "frame by frame", "volume": "over the whole clip"}
 
 
-def draw(summary: pd.DataFrame, mode: Mode, confidence: float) -> Figure:
+def draw(summary: pd.DataFrame, mode: Mode, confidence: float, emd_size: int | None = None) -> Figure:
     """A panel per measure: methods from the most human down, their intervals, and bands for ceiling and floors.
 
     Args:
         summary: as :func:`attune.attention.comparison_summary.summarise` returns it.
         mode: frame or volume.
         confidence: of the intervals.
+        emd_size: cells in each direction on which the earth mover's distance was found, to be told with it.
     """
     part = summary[summary["mode"] == mode]
     measures = [name for name in MEASURES if name in set(part["measure"])]
@@ -38,6 +39,10 @@ def draw(summary: pd.DataFrame, mode: Mode, confidence: float) -> Figure:
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     for axes, measure in zip(panels, measures, strict=False):
         _panel(axes, part[part["measure"] == measure], ranked(summary, mode, measure), measure)
+        if measure == "emd" and emd_size:
+            axes.set_title(f"{axes.get_title()}; on {emd_size} x {emd_size} cells", fontsize=9)
+        if not can_rank(summary, mode, measure):
+            axes.set_xlabel("ranks no method:\npeople not surely above the floors", fontsize=8, style="italic")
     for axes in panels[len(measures) :]:
         axes.set_axis_off()
     if measures:
@@ -46,7 +51,8 @@ def draw(summary: pd.DataFrame, mode: Mode, confidence: float) -> Figure:
         }
         panels[len(measures)].legend(list(entries.values()), list(entries), loc="center left", frameon=False)
         title = f"Machine attention against human attention, {TITLES[mode]}; {confidence:.0%} intervals over sessions"
-        figure.suptitle(title, fontsize=11)
+        left_out = "In brackets: frames on which a measure is undefined, which it leaves out (the label's class)"
+        figure.suptitle(f"{title}\n{left_out}" if mode == "frame" else title, fontsize=11)
     else:
         figure.suptitle("No painted maps to compare with", fontsize=11)
     return figure
@@ -70,7 +76,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, order: list[str], measure: str) -> No
     more_is_alike = next(entry.more_is_alike for name, entry in MEASURES.items() if name == measure)
     title = next(entry.title for name, entry in MEASURES.items() if name == measure)
     axes.set_title(f"{title}\n{'more' if more_is_alike else 'less'} is more alike", fontsize=9)
-    axes.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
+    matching = rows[(rows["kind"] == "machine") & (rows["condition"] == MATCHING)].set_index("method")
+    undefined = (matching["undefined_frames"] / matching["frames"]).reindex(order)
+    names = [name.replace("_", " ") for name in order]
+    if "frame" in set(rows["mode"]):
+        names = [f"{name} ({undefined[method]:.0%})" for name, method in zip(names, order, strict=True)]
+    axes.set_yticks(range(len(order)), names)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -79,11 +79,18 @@ def ranked(summary: pd.DataFrame, mode: str, measure: str) -> list[str]:
     return list(rows.sort_values("mean", ascending=not more_is_alike, kind="stable")["method"])
 
 
+def can_rank(summary: pd.DataFrame, mode: str, measure: str) -> bool:
+    """Whether people are surely more alike by this measure than both floors are; else it cannot rank methods."""
+    rows = _rows(summary, mode, measure)
+    return bool((rows[rows["method"] == HUMAN]["gain_low"] > 0).any())
+
+
 def headline(summary: pd.DataFrame, counts: dict[str, int], mode: Mode | None = None) -> dict[str, Any]:
     """The few numbers to compare between runs, from one mode: frame by frame as published, unless that is missing.
 
-    Per measure: the best method and whether it is surely more alike than both floors; means of ceiling, repeat and
-    floors; the mean of every method and condition.
+    Per measure: whether people are surely more alike than both floors, without which it ranks nothing and names no best
+    method; the best method and whether it is surely above both floors; means of ceiling, repeat and floors; the mean of
+    every method and condition.
     """
     there = list(dict.fromkeys(summary["mode"]))
     mode = mode or ("frame" if "frame" in there or not there else there[0])
@@ -91,14 +98,21 @@ def headline(summary: pd.DataFrame, counts: dict[str, int], mode: Mode | None = 
     for measure in dict.fromkeys(summary[summary["mode"] == mode]["measure"]):
         rows = _rows(summary, mode, measure)
         order = ranked(summary, mode, measure)
-        best = order[0] if order else None
+        ranks = can_rank(summary, mode, measure)
+        best = order[0] if order and ranks else None
         first = rows[(rows["method"] == best) & (rows["condition"] == MATCHING)]
         numbers = {name: _mean(rows[rows["method"] == name]) for name in (HUMAN, REPEAT, CENTRE, PERMUTED)}
         machine = rows[rows["kind"] == "machine"]
         each = {
             f"{row.method}_{row.condition}": _defined(row.mean) for row in machine.itertuples(index=False, name="Row")
         }
-        result[measure] = {"best": best, "above_floors": bool((first["gain_low"] > 0).any()), **numbers, **each}
+        result[measure] = {
+            "ranks": ranks,
+            "best": best,
+            "above_floors": bool((first["gain_low"] > 0).any()),
+            **numbers,
+            **each,
+        }
     return result
 
 
