@@ -72,6 +72,10 @@ class Method:
     needs: str = "any encoder"
 
 
+# Captum does saliency and integrated gradients. What it has besides is done here, and held against it in tests where
+# both mean the same: its guided backpropagation knows ReLU alone and clamps shortcuts, its Grad-CAM weights the frames
+# of a frame encoder each for itself, its guided Grad-CAM rests on both, and its occlusion sends whole clips through the
+# network, where here a frame is encoded once for all windows in time and both classes.
 METHODS: dict[str, Method] = {
     "saliency": Method(saliency, "absolute"),
     "guided_backpropagation": Method(guided_backpropagation, "absolute"),
