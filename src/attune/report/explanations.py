@@ -20,8 +20,8 @@ MEASURES = {
     "pearson": ("Pearson", "correlation of two maps, pixel by pixel: 1 is the same pattern, 0 none in common"),
     "spearman": ("Spearman", "the same for ranks, so that only the order of bright and dark counts"),
     "intersection": ("Histogram intersection", "share of attention that two maps place at the same spots, 0 to 1"),
-    "kullback": ("Kullback-Leibler", "what is lost if one map stands for the other; 0 is best, missed places cost"),
-    "kl": ("Kullback-Leibler", "what is lost if one map stands for the other; 0 is best, missed places cost"),
+    "divergence": ("Kullback-Leibler divergence", "what is lost if one map stands for the other; 0 is best, missed "
+                   "places cost much"),
     "nss": ("NSS", "how far above average a map is where the other one is bright, in standard deviations"),
     "auc": ("AUC", "chance that a map ranks a spot that is bright in the other one above another; 0.5 is guessing"),
     "emd": ("Earth mover's distance", "how far attention must be moved to turn one map into the other; 0 is best"),
@@ -33,6 +33,9 @@ MEASURES = {
                "does not show what the model has learned"),
     "centre": ("Centre prior", "a blob in the middle, the same for every clip: a map must do better to tell anything"),
     "permut": ("Permuted clips", "maps of other clips: what is alike only because all clips are"),
+    "repeat": ("Repeated", "how alike a painter's two maps of the same clip are, the second asked for unannounced"),
+    "ranks": ("Ranks", "whether people are surely more alike by the measure than both floors; if not, it cannot say "
+              "which method is the most human, and no best one is named"),
     "human": ("People with each other", "how alike two painters are: more cannot be asked of a machine"),
 }  # fmt: skip
 DEEPEST = 2
