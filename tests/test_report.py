@@ -19,9 +19,10 @@ from attune import artifacts, cli, params
 from attune.annotation.protocol import Protocol
 from attune.attention import overlay, painting
 from attune.report import explanations, page, versions
-from attune.report.blocks import Section, Table, Text, interval, number
+from attune.report.blocks import Section, Table, Terms, Text, interval, number
 from attune.report.embedding import Budget
 from attune.report.page import ReportConfig, Sources
+from attune.report.results import Material
 from attune.video.clips import ClipConfig
 from attune.video.files import VideoConfig
 
@@ -254,6 +255,19 @@ def test_nested_numbers_become_tables() -> None:
     assert table.rows == [["a", "1.000", "\N{EN DASH}"], ["b", "2.000", "\N{EN DASH}"]]
     deeper = explanations.tables({"m": nested, "n": 3}, "caption")
     assert [each.rows for each in deeper] == [[["n", "3"]], table.rows]
+
+
+def test_measures_are_explained_and_settings_told(sources: Sources, tmp_path: Path) -> None:
+    numbers = {"divergence": {"ranks": False, "best": None, "repeat": 0.5}}
+    artifacts.write_json(sources.metrics / "attention_similarity.json", numbers)
+    text = "engagement:\n  attribution: {occlusion: {size: [3, 16, 16]}}\n  attention_similarity: {size: 32}\n"
+    artifacts.write_text(tmp_path / "params.yaml", text)
+    material = Material(sources.metrics, sources.plots, Budget(1))
+    blocks = explanations.similarity(material, tmp_path).blocks
+    (terms,) = (block.terms for block in blocks if isinstance(block, Terms))
+    assert {"Kullback-Leibler divergence", "Repeated", "Ranks"} <= {name for name, _ in terms}
+    words = " ".join(block.words for block in blocks if isinstance(block, Text))
+    assert "occlusion.size" in words and "16" in words and "size 32" in words
 
 
 def test_where_names_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from attune.report import versions
 from attune.report.blocks import Details, Figure, Missing, Section, Table, Terms, Text, Video, Videos, number
 from attune.report.painted import Paintings
 from attune.report.results import Material
@@ -91,7 +92,7 @@ def videos(material: Material, shown: Shown) -> Section:
     return part
 
 
-def quality(material: Material) -> Section:
+def quality(material: Material, root: Path = Path()) -> Section:
     """Whether an explanation is any good."""
     part = Section("quality", "Can the models' maps be believed?")
     part.blocks.append(
@@ -102,19 +103,22 @@ def quality(material: Material) -> Section:
         )
     )
     _results(part, material, "attention_quality", "attention_quality", "attention_quality")
+    _settings(part, root, "attention_quality")
     return part
 
 
-def similarity(material: Material) -> Section:
+def similarity(material: Material, root: Path = Path()) -> Section:
     """How alike people's and machines' maps are."""
     part = Section("similarity", "Which method looks most like people?")
     part.blocks.append(
         Text(
             "A likeness means nothing by itself. It is read between a floor, what a blob in the middle or the map of "
-            "another clip reaches, and a ceiling, how alike two people's maps of the same clip are."
+            "another clip reaches, and a ceiling, how alike two people's maps of the same clip are. A measure by which "
+            "people are not surely above the floors cannot rank methods, and names none as the best."
         )
     )
     _results(part, material, "attention_similarity", "attention", "compare_attention")
+    _settings(part, root, "attention_similarity")
     return part
 
 
@@ -158,6 +162,16 @@ def _results(part: Section, material: Material, metrics: str, plots: str, stage:
         part.blocks.append(Terms(list(found)))
     made = tables(value, f"Numbers of {metrics}.json.")
     part.blocks.extend(made if sum(len(table.rows) for table in made) <= 40 else [Details("All numbers", list(made))])
+
+
+def _settings(part: Section, root: Path, section: str) -> None:
+    """With what the methods explained and were measured: a number means nothing without it."""
+    values = versions.parameters(root / "params.yaml", None)
+    for name, title in (("attribution", "How the methods explained"), (section, "How this was measured")):
+        start = f"engagement.{name}."
+        told = [f"{key.removeprefix(start)} {value}" for key, value in values if key.startswith(start)]
+        if told:
+            part.blocks.append(Text(f"{title} ({start[:-1]}): {'; '.join(told)}."))
 
 
 def _chosen(snippets: pd.DataFrame, paintings: Paintings, most: int) -> pd.DataFrame:
