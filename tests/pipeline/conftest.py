@@ -41,6 +41,7 @@ TINY: dict[str, Any] = {
     "engagement.attention_quality.faithful_snippets": 1,
     "engagement.attention_quality.sane_snippets": 1,
     "engagement.attention_quality.sane_methods": ["grad_cam"],
+    "engagement.attention_quality.smooth_methods": [],
     "engagement.attention_quality.sanity.blocks": 1,
     "engagement.attention_quality.faithfulness.steps": 2,
     "engagement.attention_quality.draws": 100,
