@@ -151,6 +151,7 @@ def test_threads_of_pytorch_are_as_before():
     [
         ({"settings": 0}, "settings"),
         ({"window": 0}, "window"),
+        ({"window": 5}, "a window of at most 4, the number of epochs"),
         ({"memory_mb": 0}, "memory_mb"),
         ({"space": SPACE | {"decay": {"value": 1}}}, "decay that can only be drawn as allowed"),
         ({"space": SPACE | {"learning_rate": {"uniform": [0, 1]}}}, "learning_rate that can only be drawn as allowed"),

@@ -7,11 +7,11 @@ the epoch of the fine-tuning. The test fold is scored once, by the weights that 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from attune.annotation.folds import FoldStatistics
 from attune.learning import fold_heads, metrics, training
@@ -58,6 +58,12 @@ class TrainConfig(Params):
     seed: int = Field(default=0, ge=0)
     finetuning: TrainingConfig
     bootstrap: BootstrapConfig
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.head_window > self.head_epochs:
+            raise ValueError(f"a head_window of at most {self.head_epochs}, the number of head_epochs")
+        return self
 
 
 @dataclass(frozen=True)
