@@ -189,7 +189,11 @@ def curves(head_curve: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
 
 
 def headline(head_curve: pd.DataFrame, fitted: Fitted, chance: float) -> dict[str, Any]:
-    """Validation F1 by chance, of the head and of the fine-tuned model, each smoothed at its best epoch."""
+    """Validation F1 by chance (``chance_f1``), before fine-tuning (``head_f1``) and at the chosen epoch.
+
+    ``f1`` is that of the chosen epoch alone, ``smoothed_f1`` the mean over the window that ends there, by which it was
+    chosen.
+    """
     best = head_curve[head_curve["best"] == 1].iloc[0]
     raw = fitted.history["validation_f1"]
     return {
