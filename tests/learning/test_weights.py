@@ -1,6 +1,7 @@
 """Where weights come from, and what is said when they cannot be had."""
 
 import hashlib
+import logging
 from pathlib import Path
 from urllib.error import URLError
 
@@ -60,17 +61,21 @@ def test_without_network_it_says_what_to_do(hub: Path) -> None:
     assert not list(hub.iterdir())
 
 
-def test_without_network_a_model_of_timm_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_a_model_of_timm_says_once_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from huggingface_hub.errors import LocalEntryNotFoundError
     from timm.models import _builder
 
     def no_network(*_: object, **__: object) -> None:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise LocalEntryNotFoundError("cannot find the requested files in the local cache.\nmore")
 
     for name in ("load_state_dict_from_hf", "load_state_dict_from_url"):
         monkeypatch.setattr(_builder, name, no_network)
     with pytest.raises(InputError, match=r"weights: DEFAULT: expected pre-trained .* Go online once, or set weights"):
         default(LITE)
+    assert not caplog.records
 
 
 def test_a_file_that_was_put_there_is_used_and_not_fetched(hub: Path) -> None:
