@@ -115,6 +115,8 @@ def fits(cut: Cut, frames: torch.Tensor) -> bool:
         inside = run_up_to(cut, frames)
         with passed_over(cut):
             parts = cut.encoder.encode_frames(inside)
+    except torch.cuda.OutOfMemoryError:  # a RuntimeError as well, yet it says nothing about the cut
+        raise
     except (RuntimeError, TypeError, ValueError, IndexError):  # shapes that do not fit: a side path
         return False
     return parts.shape == whole.shape and bool(torch.allclose(parts, whole, rtol=1e-4, atol=1e-5))
