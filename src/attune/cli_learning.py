@@ -1,5 +1,6 @@
 """The commands of learning: ``attune predict``, ``queue``, ``leaderboard`` and ``gather``."""
 
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -109,6 +110,8 @@ def predict(
     from attune.learning.device import device
     from attune.video import files, processing
 
+    if not math.isfinite(step):
+        raise InputError(Problem("--step", "", str(step), "a number of seconds", "Change it."))
     network, configuration = models.load(model)
     network = network.to(device())
     variable = configuration.variable

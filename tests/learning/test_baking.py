@@ -289,8 +289,6 @@ def test_a_task_without_clips_in_a_fold_gives_an_empty_file(lab: Lab, tmp_path: 
     bake(bakery_of(replace(lab, tasks=tasks), frame_encoder(), tmp_path / "work"), lab, tmp_path / "out")
     empty = baked.load(place(tmp_path / "out", "eggs", 1, "train"))
     assert (len(empty), empty.features.shape, empty.labels.shape) == (0, (0, 15), (0, 2, 2))
-    joined = baked.join([empty, baked.load(place(tmp_path / "out", "eggs", 0, "train"))])
-    assert joined.sessions == ("s1", "s4")
 
 
 def test_features_that_are_no_numbers_are_refused(lab: Lab, tmp_path: Path) -> None:
@@ -308,15 +306,6 @@ def test_too_little_graphics_memory_names_the_cure(lab: Lab, tmp_path: Path, mon
     monkeypatch.setattr(FrameEncoder, "encode_frames", full)
     with pytest.raises(InputError, match="Lower batch_frames"):
         bake(bakery_of(lab, frame_encoder(), tmp_path / "work"), lab, tmp_path / "out")
-
-
-def test_joining_folds_keeps_sessions_apart(baked_folder: Any) -> None:
-    parts = [baked.load(place(baked_folder[1], "people", fold, "plain")) for fold in (1, 0)]
-    joined = baked.join(parts)
-    assert joined.sessions == ("s1", "s2", "s4")
-    assert [joined.sessions[index] for index in joined.session] == ["s2"] * 9 + ["s1"] * 9 + ["s4"] * 9
-    with pytest.raises(InputError, match="different bakes"):
-        baked.join([parts[0], replace(parts[1], config={"name": "other"})])
 
 
 @pytest.mark.parametrize(("damage", "words"), [("missing", "no such file"), ("cut", "stage bake"), ("other", "format")])

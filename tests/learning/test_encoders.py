@@ -34,6 +34,8 @@ FORMS = [
     ("timm/mobilenetv3_small_050", 64, 3072, (12, 288, 2, 2)),  # its last layer comes after the map
     ("timm/resnet10t", 64, 1536, (12, 512, 2, 2)),
     ("timm/vit_tiny_patch16_224", 64, 576, (12, 192, 4, 4)),  # a class token
+    ("timm/xcit_nano_12_p16_224", 64, 384, (12, 128, 4, 4)),  # a class token that is added behind the blocks
+    pytest.param("timm/cait_xxs24_224", 64, 576, (12, 192, 4, 4), marks=pytest.mark.slow),  # likewise
     pytest.param("timm/swin_tiny_patch4_window7_224", 64, 2304, (12, 768, 2, 2), marks=pytest.mark.slow),
 ]
 
@@ -239,6 +241,9 @@ def test_clips_that_do_not_fit_are_refused() -> None:
         ({"name": "mc3_18", "weights": "default"}, "DEFAULT, none, bundled or the path of a .safetensors file"),
         ({"name": "mc3_18", "weights": "bundled"}, "bundled with name: timm/tf_efficientnet_lite0 alone, not mc3_18"),
         ({"name": "s3d", "input_size": 16}, "input_size of at least 32 for s3d"),
+        ({"name": LITE, "weights": "my.safetensors"}, "weights_sha256 with a .safetensors file"),
+        ({"name": LITE, "weights": "none", "weights_sha256": 64 * "0"}, "weights_sha256 with a .safetensors file"),
+        ({"name": LITE, "weights": "my.safetensors", "weights_sha256": "0"}, "weights_sha256"),
         ({"name": LITE, "pooling": "mean"}, "'moments' or 'transformer'"),
         ({"name": LITE, "input_size": 0}, "greater than or equal to 16"),
         ({"name": LITE, "colour": "grey"}, "colour"),
@@ -255,6 +260,15 @@ def test_an_unknown_image_model_is_refused_with_its_neighbours() -> None:
         make("timm/tf_efficientnet_lite9")
     with pytest.raises(InputError, match=r"encoder, name: .* found timm/resnet18.nothing"):
         make("timm/resnet18.nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("timm/tnt_s_patch16_224", "whose last block takes something else"), ("timm/coat_tiny", "of several branches")],
+)
+def test_a_model_that_cannot_be_tapped_is_refused_when_it_is_built(name: str, found: str) -> None:
+    with pytest.raises(InputError, match=f"encoder, name: expected a model whose .* found {name}.* {found}"):
+        make(name, input_size=64 if "tnt" in name else None)
 
 
 def test_a_size_that_the_model_cannot_take_is_refused() -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pydantic import ValidationError
 
 from attune import artifacts, params
 from attune.annotation import folds, spans
 from attune.learning import (
+    activations,
     encoders,
     finetune_inputs,
     finetune_run,
@@ -117,6 +119,16 @@ def test_a_plan_has_a_row_per_setting_fold_and_repetition(lab):
     drawn = search.draw_all(load(lab, "finetune_search", FinetuneSearchConfig).space, 2, 0)
     assert table.groupby("setting")["learning_rate"].first().tolist() == drawn["learning_rate"].tolist()
     assert plan_of(lab).equals(table)
+
+
+def test_too_little_graphics_memory_for_activations_is_told(lab, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(activations, "run_up_to", full)
+    runner, table, _ = runner_of(lab, tmp_path / "work" / "search")
+    with pytest.raises(InputError, match="graphics memory: expected more, found no room for 32 frames at once"):
+        runner.run(table.to_dict("records")[0])
 
 
 def test_more_settings_and_repetitions_leave_the_rows_that_were_there(lab, copy):

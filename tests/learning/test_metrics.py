@@ -11,6 +11,13 @@ from attune.learning import metrics
 BOTH = st.integers(0, 2**32 - 1)
 
 
+def score(labels, probability):
+    """Every metric of one set of samples, unweighted."""
+    checked = metrics._checked(labels, probability)
+    ones = np.ones((1, len(checked[0])))
+    return {name: float(metric(*checked, ones)[0]) for name, metric in metrics.METRICS.items()}
+
+
 def sample(seed, n=60, ties=True):
     rng = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1], rng.integers(0, 2, n - 2)])
@@ -30,7 +37,7 @@ def test_scores_are_those_of_scikit_learn(seed, ties):
         "average_precision": reference.average_precision_score(labels, probability),
         "brier": reference.brier_score_loss(labels, probability),
     }
-    found = metrics.score(labels, probability)
+    found = score(labels, probability)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
@@ -39,7 +46,7 @@ def test_weights_are_repetitions(seed):
     labels, probability = sample(seed)
     times = np.random.default_rng(seed).integers(0, 4, len(labels))
     times[:2] = 1
-    repeated = metrics.score(np.repeat(labels, times), np.repeat(probability, times))
+    repeated = score(np.repeat(labels, times), np.repeat(probability, times))
     weighted = {
         name: metric(labels.astype(float), probability, times[None].astype(float))[0]
         for name, metric in metrics.METRICS.items()
@@ -51,16 +58,16 @@ def test_calibration_by_hand():
     labels = [0, 1, 1, 1, 0]
     probability = [0.05, 0.05, 0.95, 1.0, 0.95]
     # lowest bin: 2 samples, mean probability 0.05, half positive; highest: 3 samples, 2.9/3 against 2/3
-    assert metrics.score(labels, probability)["ece"] == pytest.approx(2 / 5 * 0.45 + 3 / 5 * 0.3)
-    assert metrics.score([0, 1], [0.0, 1.0])["ece"] == 0
+    assert score(labels, probability)["ece"] == pytest.approx(2 / 5 * 0.45 + 3 / 5 * 0.3)
+    assert score([0, 1], [0.0, 1.0])["ece"] == 0
 
 
 def test_one_class_leaves_undefined_what_is_undefined():
-    none = metrics.score([0, 0], [0.2, 0.9])
+    none = score([0, 0], [0.2, 0.9])
     assert none["f1"] == 0 and none["accuracy"] == 0.5
     assert np.isnan([none["balanced_accuracy"], none["roc_auc"], none["average_precision"]]).all()
-    assert metrics.score([0, 0], [0.2, 0.1])["f1"] == 0
-    assert all(np.isnan(value) for value in metrics.score([], []).values())
+    assert score([0, 0], [0.2, 0.1])["f1"] == 0
+    assert all(np.isnan(value) for value in score([], []).values())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_one_class_leaves_undefined_what_is_undefined():
 )
 def test_what_is_no_label_or_probability_is_refused(labels, probability):
     with pytest.raises(ValueError):
-        metrics.score(labels, probability)
+        score(labels, probability)
 
 
 def test_the_bootstrap_draws_whole_sessions():
@@ -97,10 +104,10 @@ def test_bootstrap_equals_scoring_each_draw(monkeypatch):
         rows = np.concatenate(
             [np.repeat(np.flatnonzero(sessions == s), int(n)) for s, n in zip(names, draw, strict=True)]
         )
-        scores.append(list(metrics.score(labels[rows], probability[rows]).values()))
+        scores.append(list(score(labels[rows], probability[rows]).values()))
     assert table["low"].to_numpy() == pytest.approx(np.nanquantile(scores, 0.025, axis=0))
     assert table["high"].to_numpy() == pytest.approx(np.nanquantile(scores, 0.975, axis=0))
-    assert dict(zip(table["metric"], table["value"], strict=True)) == pytest.approx(metrics.score(labels, probability))
+    assert dict(zip(table["metric"], table["value"], strict=True)) == pytest.approx(score(labels, probability))
     monkeypatch.setattr(metrics, "CHUNK", 200)  # a few draws at a time
     chunked = metrics.session_bootstrap(labels, probability, sessions, draws=40, seed=3)
     assert np.allclose(chunked.iloc[:, 1:], table.iloc[:, 1:], atol=1e-12)

@@ -20,7 +20,9 @@ FRAMES = EncoderConfig(name="timm/test_efficientnet", weights="none", input_size
 CONFIGURATION = Configuration(
     task="play",
     variable="looking",
-    encoder=FRAMES.model_copy(update={"weights": "somewhere.safetensors"}),  # not needed any more
+    encoder=FRAMES.model_copy(
+        update={"weights": "somewhere.safetensors", "weights_sha256": 64 * "0"}
+    ),  # not needed any more
     clips=ClipConfig(**tiny.CLIPS),
     video=VideoConfig.model_validate(tiny.VIDEO),
     view="square",

@@ -172,6 +172,8 @@ def text_file(folder: Path, name: str) -> Path:
         (lambda f: {"video": text_file(f, "text.mp4")}, "text.mp4"),
         (lambda f: {"video": short(f)}, "at least the 2 s of a clip, found 1.0 s"),
         (lambda f: {"step": 0}, "--step: expected more than 0 s"),
+        (lambda f: {"step": "nan"}, "--step: expected a number of seconds, found nan"),
+        (lambda f: {"step": "inf"}, "--step: expected a number of seconds, found inf"),
         (lambda f: {"step": 3}, "at most the 2 s of a clip, found 3 s"),
         (lambda f: {"eaf": text_file(f, "text.eaf")}, "text.eaf: expected an ELAN annotation file"),
     ],
@@ -185,6 +187,18 @@ def test_bad_input_is_refused_and_nothing_is_written(
     assert len(result.exception.problems) == 1
     assert words in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_too_little_graphics_memory_names_a_cure_that_is_one(
+    model: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(encoders.FrameEncoder, "encode_frames", full)
+    result = run(video, "--model", model, "--out", tmp_path)
+    assert isinstance(result.exception, InputError)
+    assert "batch_frames" not in str(result.exception) and "CUDA_VISIBLE_DEVICES" in str(result.exception)
 
 
 def test_a_model_of_another_version_is_refused(model: Path, video: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def model(task: str, low: float, chance: float = 0.6, balanced_low: float = 0.4)
     return {
         "task": task,
         "variable": "gaze",
-        "validation": {"f1": 0.8, "head_f1": 0.7},
+        "validation": {"f1": 0.8, "smoothed_f1": 0.75, "head_f1": 0.7},
         "test": {
             "model": {
                 "f1": interval(low + 0.1, low),
@@ -47,6 +47,7 @@ def test_headline_counts_and_averages() -> None:
     found = summary.headline([model("a", 0.7), model("b", 0.5)])
     assert found["above_chance"] == 1
     assert found["test_f1"] == pytest.approx(0.7)
+    assert found["validation_f1"] == pytest.approx(0.75)
     assert found["a_gaze_f1"] == pytest.approx(0.8)
     assert len(found) <= 13
 

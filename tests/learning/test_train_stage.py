@@ -164,6 +164,11 @@ def test_a_diverging_loss_is_an_error_that_tells_what_to_do(copy):
         ({"train__validation_fold": 3}, "engagement.train.validation_fold: expected a training fold, 0 to 2"),
         ({"train__finetuning__freeze": {1: -9}}, "freeze: expected from -7 to 7"),
         ({"train__head_epochs": 0}, "engagement.train.head_epochs: expected greater than or equal to 1, found 0"),
+        ({"train__head_window": 7}, "engagement.train: expected a head_window of at most 6, the number of head_epochs"),
+        ({"train__bootstrap": {"draws": 0}}, "train.bootstrap.draws: expected greater than or equal to 1, found 0"),
+        ({"train__bootstrap": {"confidence": 1.0}}, "train.bootstrap.confidence: expected less than 1, found 1"),
+        ({"train__bootstrap": {"confidence": 0.0}}, "train.bootstrap.confidence: expected greater than 0, found 0"),
+        ({"train__bootstrap": {"seed": -1}}, "train.bootstrap.seed: expected greater than or equal to 0, found -1"),
         ({"train__surprise": 1}, "engagement.train.surprise: expected only keys of this section"),
     ],
 )

@@ -1,5 +1,7 @@
 """Where weights come from, and what is said when they cannot be had."""
 
+import hashlib
+import logging
 from pathlib import Path
 from urllib.error import URLError
 
@@ -33,6 +35,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkpoints"
 
 
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def default(name: str) -> Encoder:
     return build(EncoderConfig(name=name, weights="DEFAULT", input_size=32))
 
@@ -55,17 +61,21 @@ def test_without_network_it_says_what_to_do(hub: Path) -> None:
     assert not list(hub.iterdir())
 
 
-def test_without_network_a_model_of_timm_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_a_model_of_timm_says_once_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from huggingface_hub.errors import LocalEntryNotFoundError
     from timm.models import _builder
 
     def no_network(*_: object, **__: object) -> None:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise LocalEntryNotFoundError("cannot find the requested files in the local cache.\nmore")
 
     for name in ("load_state_dict_from_hf", "load_state_dict_from_url"):
         monkeypatch.setattr(_builder, name, no_network)
     with pytest.raises(InputError, match=r"weights: DEFAULT: expected pre-trained .* Go online once, or set weights"):
         default(LITE)
+    assert not caplog.records
 
 
 def test_a_file_that_was_put_there_is_used_and_not_fetched(hub: Path) -> None:
@@ -140,8 +150,19 @@ def test_a_local_file_fills_the_encoder(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = library.eval().forward_head(library.forward_features(frames), pre_logits=True)
         for path in (whole, headless):
-            encoder = build(EncoderConfig(name=LITE, weights=str(path), input_size=32))
+            encoder = build(EncoderConfig(name=LITE, weights=str(path), weights_sha256=sha256(path), input_size=32))
             torch.testing.assert_close(encoder.encode_frames(frames), expected)
+
+
+def test_a_replaced_file_is_refused_until_its_number_is_written_down(tmp_path: Path, model: nn.Module) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(model.state_dict(), path)
+    number = sha256(path)
+    assert weights.local(path, number).keys() == model.state_dict().keys()
+    save_file({name: tensor + 1 for name, tensor in model.state_dict().items()}, path)
+    with pytest.raises(InputError, match=rf"w.safetensors, SHA-256: expected weights_sha256, {number}, found "):
+        weights.local(path, number)
+    weights.local(path, sha256(path))
 
 
 def test_files_that_do_not_fit_are_refused_with_the_first_differences(model: nn.Module) -> None:
@@ -169,17 +190,21 @@ def test_many_differences_are_counted(model: nn.Module) -> None:
 
 def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    config = EncoderConfig(name="r3d_18", weights=str(path))
+
+    def config() -> EncoderConfig:
+        number = sha256(path) if path.is_file() else 64 * "0"
+        return EncoderConfig(name="r3d_18", weights=str(path), weights_sha256=number)
+
     with pytest.raises(InputError, match=r"w.safetensors: expected a safetensors file, found no such file"):
-        build(config)
+        build(config())
     path.write_bytes(b"not tensors")
     with pytest.raises(InputError, match=r"w.safetensors: expected a safetensors file, found "):
-        build(config)
+        build(config())
     save_file({"stem.0.weight": torch.zeros(1)}, path)
     with pytest.raises(
         InputError, match=r"tensor stem.0.weight: expected shape \(64, 3, 3, 7, 7\), found shape \(1,\)"
     ):
-        build(config)
+        build(config())
 
 
 def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

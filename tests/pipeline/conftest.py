@@ -32,6 +32,7 @@ TINY: dict[str, Any] = {
     "engagement.head_search.settings": 3,
     "engagement.head_search.repetitions": 1,
     "engagement.head_search.epochs": 3,
+    "engagement.head_search.window": 3,
     "engagement.finetune_search.settings": 1,
     "engagement.finetune_search.targets": [{"task": "people", "variable": "attending"}],
     "engagement.train.head_epochs": 3,

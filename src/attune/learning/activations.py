@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from attune import artifacts
-from attune.learning import encoders
+from attune.learning import encoders, provenance
 from attune.learning.encoders import FrameEncoder
 from attune.video.store import frame_index, open_frames
 
@@ -115,6 +115,8 @@ def fits(cut: Cut, frames: torch.Tensor) -> bool:
         inside = run_up_to(cut, frames)
         with passed_over(cut):
             parts = cut.encoder.encode_frames(inside)
+    except torch.cuda.OutOfMemoryError:  # a RuntimeError as well, yet it says nothing about the cut
+        raise
     except (RuntimeError, TypeError, ValueError, IndexError):  # shapes that do not fit: a side path
         return False
     return parts.shape == whole.shape and bool(torch.allclose(parts, whole, rtol=1e-4, atol=1e-5))
@@ -200,10 +202,10 @@ class Activations:
 
 
 def key_of(cut: Cut, preparation: dict[str, Any]) -> str:
-    """Names everything but the pixels that determines activations: weights in front of the cut and preparation."""
-    digest = hashlib.blake2b(
-        json.dumps([preparation, cut.before, torch.__version__], sort_keys=True).encode(), digest_size=16
-    )
+    """Names all but the pixels that determines activations: code, weights in front of the cut and preparation."""
+    code = provenance.made_by(__name__, "attune.learning.models")
+    text = json.dumps([preparation, cut.before, torch.__version__, code], sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name in cut.before:
         for key, tensor in cut.encoder.model.get_submodule(name).state_dict().items():
             digest.update(f"{name}.{key}".encode())

@@ -9,7 +9,7 @@ is a number that points into the names in the file's metadata. The augmentations
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,32 +122,6 @@ def load(path: Path) -> Baked:
         tuple(told["variables"]),
         tuple(told["annotators"]),
         told["config"],
-    )
-
-
-def join(parts: Sequence[Baked]) -> Baked:
-    """Put the clips of several files of one bake, such as the folds of a training, into one.
-
-    Raises:
-        InputError: the files are of different bakes.
-    """
-    first = parts[0]
-    for part in parts[1:]:
-        if (part.variables, part.annotators, part.config) != (first.variables, first.annotators, first.config):
-            raise InputError(Problem("baked samples", "", "files of different bakes", "files of one bake", _CURE))
-    sessions = tuple(sorted({name for part in parts for name in part.sessions}))
-    number = {name: index for index, name in enumerate(sessions)}
-    renumbered = [np.array([number[name] for name in part.sessions], dtype=np.int32)[part.session] for part in parts]
-    return Baked(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate(renumbered),
-        np.concatenate([part.start_ms for part in parts]),
-        np.concatenate([part.epoch for part in parts]),
-        sessions,
-        first.variables,
-        first.annotators,
-        first.config,
     )
 
 

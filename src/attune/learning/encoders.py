@@ -38,6 +38,9 @@ class EncoderConfig(Params):
         weights: ``DEFAULT``, the library's own, fetched once; ``none``, random ones; ``bundled``, the ImageNet
             weights that come with a package (EfficientNet-Lite0 only); or a .safetensors file with the tensors' names
             in the library.
+        weights_sha256: SHA-256 of that file, as ``sha256sum`` prints it. DVC compares parameters and not this file,
+            so its content has to stand here: another file needs another number, and what was computed with the
+            former one is computed again.
         pooling: how an encoder of single frames makes one feature of a clip.
         input_size: height and width in pixels, the encoder's own unless given.
         seed: of random weights, also those of the pooling.
@@ -45,6 +48,7 @@ class EncoderConfig(Params):
 
     name: str
     weights: str = "DEFAULT"
+    weights_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     pooling: Literal["moments", "transformer"] = "moments"
     input_size: int | None = Field(default=None, ge=16, le=1024)
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -67,6 +71,8 @@ class EncoderConfig(Params):
     def _consistent(self) -> Self:
         if self.weights == "bundled" and self.name != weights.BUNDLED_ENCODER:
             raise ValueError(f"weights: bundled with name: {weights.BUNDLED_ENCODER} alone, not {self.name}")
+        if self.weights.endswith(".safetensors") != (self.weights_sha256 is not None):
+            raise ValueError("weights_sha256 with a .safetensors file, and only with one (sha256sum prints it)")
         least = ARCHITECTURES[self.name].min_size if self.name in ARCHITECTURES else 0
         if self.input_size is not None and self.input_size < least:
             raise ValueError(f"input_size of at least {least} for {self.name}")
@@ -81,7 +87,7 @@ def build(config: EncoderConfig) -> Encoder:
     """
 
     def load(source: str) -> weights.State:
-        return weights.local(Path(source))
+        return weights.local(Path(source), config.weights_sha256)
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)

@@ -7,11 +7,11 @@ the epoch of the fine-tuning. The test fold is scored once, by the weights that 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from attune.annotation.folds import FoldStatistics
 from attune.learning import fold_heads, metrics, training
@@ -58,6 +58,12 @@ class TrainConfig(Params):
     seed: int = Field(default=0, ge=0)
     finetuning: TrainingConfig
     bootstrap: BootstrapConfig
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.head_window > self.head_epochs:
+            raise ValueError(f"a head_window of at most {self.head_epochs}, the number of head_epochs")
+        return self
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,11 @@ def curves(head_curve: pd.DataFrame, fitted: Fitted) -> pd.DataFrame:
 
 
 def headline(head_curve: pd.DataFrame, fitted: Fitted, chance: float) -> dict[str, Any]:
-    """Validation F1 by chance, of the head and of the fine-tuned model, each smoothed at its best epoch."""
+    """Validation F1 by chance (``chance_f1``), before fine-tuning (``head_f1``) and at the chosen epoch.
+
+    ``f1`` is that of the chosen epoch alone, ``smoothed_f1`` the mean over the window that ends there, by which it was
+    chosen.
+    """
     best = head_curve[head_curve["best"] == 1].iloc[0]
     raw = fitted.history["validation_f1"]
     return {

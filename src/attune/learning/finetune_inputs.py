@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from attune import artifacts
 from attune.annotation import folds, spans
 from attune.annotation.folds import FoldStatistics
+from attune.learning import provenance
 from attune.learning.corpus import Corpus, digest_of, training_folds
 from attune.learning.finetune_search import FinetuneSearchConfig, Untyped, plan
 from attune.learning.head_config import HeadSearchConfig, Winner
@@ -129,7 +130,7 @@ def plan_rows(
     """
     sessions = [name for names in inputs.folds.values() for name in names]
     common = {
-        "torch": version("torch").partition("+")[0],
+        "made by": provenance.made_by("attune.learning.finetune_run"),
         "heads": heads.model_dump(mode="json", include={"batch_size", "augmentation", "seed"}),
         "forms": {name: section.model_dump(mode="json") for name, section in sorted(forms.items())},
         "folds": {str(fold): list(names) for fold, names in inputs.folds.items()},
@@ -152,6 +153,7 @@ def _baked(folder: Path, folds: Collection[int], augmentation: str) -> dict[str,
 
 
 def key_of_training(corpus: Corpus, sessions: Collection[str], content: Any) -> str:
-    """Names a training by its data and everything else that it depends on, given as JSON."""
-    text = json.dumps([version("torch"), corpus.key(sessions), content], sort_keys=True)
+    """Names a final training by its data, its code and everything else that it depends on, given as JSON."""
+    code = provenance.made_by("attune.learning.final_training")
+    text = json.dumps([version("torch"), code, corpus.key(sessions), content], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

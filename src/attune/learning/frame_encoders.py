@@ -5,7 +5,9 @@ The model is run once to see what form its features have. Maps are (N, C, H', W'
 nothing from the places of that block's output.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -18,6 +20,14 @@ from attune.learning.pooling import POOLINGS
 from attune.problems import InputError, Problem
 
 PREFIX = "timm/"
+_UNLIKE = (
+    AttributeError,
+    IndexError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # blocks of other forms
 
 
 class FrameEncoder(Encoder):
@@ -66,17 +76,20 @@ def _last(features: torch.Tensor, tap: nn.Module) -> torch.Tensor:
 
 
 class _TokenTap(nn.Module):
-    """Shows tokens (N, prefix + H'W', C) to ``places`` as a map (N, C, H', W')."""
+    """Shows the last H'W' of tokens (N, any + H'W', C) to ``places`` as a map (N, C, H', W').
 
-    def __init__(self, prefix: int, grid: tuple[int, int]) -> None:
+    What precedes them is passed on: a class token, or none where the model adds it behind its blocks (CaiT, XCiT).
+    """
+
+    def __init__(self, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.prefix = prefix
         self.grid = grid
         self.places = nn.Identity()
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        places = self.places(tokens[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid))
-        return torch.cat([tokens[:, : self.prefix], places.flatten(2).transpose(1, 2)], dim=1)
+        prefix = tokens.shape[1] - self.grid[0] * self.grid[1]
+        places = self.places(tokens[:, prefix:].transpose(1, 2).unflatten(2, self.grid))
+        return torch.cat([tokens[:, :prefix], places.flatten(2).transpose(1, 2)], dim=1)
 
 
 class _Tapped(nn.Module):
@@ -143,7 +156,8 @@ def _create(short: str, source: str, options: dict[str, Any], size: int) -> Any:
     import timm
 
     try:
-        return timm.create_model(short, pretrained=source == "DEFAULT", **options)
+        with _quiet():
+            return timm.create_model(short, pretrained=source == "DEFAULT", **options)
     except TypeError as error:
         if not options:
             raise
@@ -155,11 +169,26 @@ def _create(short: str, source: str, options: dict[str, Any], size: int) -> Any:
         ) from None
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub from printing each of its attempts to get through; what comes of them is told once, by us."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 @torch.no_grad()
 def _probe(model: Any, name: str, size: int) -> tuple[int, nn.Module]:
     """Length of a frame's feature, and the tap that fits the form of the model's features, put in its place."""
     try:
         features = model.forward_features(torch.zeros(1, 3, size, size))
+        if not isinstance(features, torch.Tensor):
+            found, expected = f"{name} with features of several branches", "a model whose features are maps or tokens"
+            raise InputError(Problem("encoder", "name", found, expected, "Choose another model."))
         frame_size = model.forward_head(features, pre_logits=True).shape[1]
     except (AssertionError, RuntimeError, ValueError) as error:  # the ways in which models refuse a size
         raise InputError(_wrong_size(name, size, error)) from None
@@ -171,8 +200,19 @@ def _probe(model: Any, name: str, size: int) -> tuple[int, nn.Module]:
         cure = "Choose another model."
         found = f"{name} with features {tuple(features.shape)}"
         raise InputError(Problem("encoder", "name", found, "a model whose features are maps or tokens", cure))
-    tap = _TokenTap(prefix, (side, side))
-    model.blocks[-1] = _Tapped(tap, model.blocks[-1])
+    tap = _TokenTap((side, side))
+    try:
+        model.blocks[-1] = _Tapped(tap, model.blocks[-1])
+        maps: list[torch.Tensor] = []
+        hook = tap.places.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+        seen = model.forward_features(torch.zeros(1, 3, size, size))
+        same = bool(torch.allclose(features, seen, rtol=1e-3, atol=1e-4)) and [len(shown) for shown in maps] == [1]
+        hook.remove()
+    except _UNLIKE:
+        same = False
+    if not same:
+        found, expected = f"{name}, whose last block takes something else", "a model whose last block takes its tokens"
+        raise InputError(Problem("encoder", "name", found, expected, "Choose another model."))
     return frame_size, tap
 
 

@@ -4,9 +4,9 @@ Nothing here needs torch, so that a winner can be read and a search be checked w
 """
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from attune.learning import search
 from attune.params import Params
@@ -55,6 +55,12 @@ class HeadSearchConfig(Params):
     memory_mb: float = Field(default=8.0, gt=0)
     seed: int = Field(ge=0)
     space: Annotated[search.Space, AfterValidator(partial(search.check, model=HeadSettings))]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window > self.epochs:
+            raise ValueError(f"a window of at most {self.epochs}, the number of epochs")
+        return self
 
 
 class Winner(Params):

@@ -19,6 +19,7 @@ from attune.learning.corpus import Corpus, Labelled
 from attune.learning.models import Configuration, Network, prepare
 from attune.learning.steps import Examples, Inputs, Integers
 from attune.learning.training_config import TrainingConfig
+from attune.problems import InputError, Problem
 from attune.video import clips as video_clips
 from attune.video import transforms
 from attune.video.clips import ClipReader
@@ -81,7 +82,19 @@ class Source:
         return self._cache is not None
 
     def prepare(self, sessions: Collection[str], work: Path, on_frames: Count = lambda _: None) -> None:
-        """Compute the activations of some sessions' frames that are missing in the work folder, if they are of use."""
+        """Compute the activations of some sessions' frames that are missing in the work folder, if they are of use.
+
+        Raises:
+            InputError: the graphics memory is too small.
+        """
+        try:
+            self._prepare(sessions, work, on_frames)
+        except torch.cuda.OutOfMemoryError:
+            found = f"no room for {activations.CHUNK} frames at once"
+            cure = "Use a smaller encoder or input_size, or free the graphics memory that other programs take."
+            raise InputError(Problem("activations", "graphics memory", found, "more", cure)) from None
+
+    def _prepare(self, sessions: Collection[str], work: Path, on_frames: Count) -> None:
         stretches = self._stretches(sessions)
         if not self._cut or not stretches:
             return

@@ -118,17 +118,6 @@ METRICS: dict[str, Callable[[Array, Array, Array], Array]] = {
 }
 
 
-def score(labels: npt.ArrayLike, probability: npt.ArrayLike) -> dict[str, float]:
-    """Every metric of one set of samples, ``(n,)`` each; NaN where it is not defined.
-
-    Raises:
-        ValueError: shapes differ, a label is not 0 or 1, or a probability is outside 0 to 1.
-    """
-    checked = _checked(labels, probability)
-    ones = np.ones((1, len(checked[0])))
-    return {name: float(metric(*checked, ones)[0]) for name, metric in METRICS.items()}
-
-
 def session_bootstrap(
     labels: npt.ArrayLike,
     probability: npt.ArrayLike,
@@ -153,7 +142,7 @@ def session_bootstrap(
         estimate, and low and high are NaN.
 
     Raises:
-        ValueError: as :func:`score`.
+        ValueError: shapes differ, a label is not 0 or 1, or a probability is outside 0 to 1.
     """
     truth, chances = _checked(labels, probability)
     names, place = np.unique(np.asarray(sessions), return_inverse=True)

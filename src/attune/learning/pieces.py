@@ -107,10 +107,18 @@ class PieceStore:
         look: how clips are shown.
         work: folder of the pieces.
         batch_frames: frames that are encoded at a time.
+        memory_cure: what to do where the graphics memory is too small for them.
     """
 
     def __init__(
-        self, encoder: Encoder, frames: Path, rate: Fraction, look: Look, work: Path, batch_frames: int
+        self,
+        encoder: Encoder,
+        frames: Path,
+        rate: Fraction,
+        look: Look,
+        work: Path,
+        batch_frames: int,
+        memory_cure: str = "Lower batch_frames (engagement.bake in params.yaml).",
     ) -> None:
         self.encoder = encoder
         self._device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
@@ -119,6 +127,7 @@ class PieceStore:
         self.look = look
         self.work = work
         self.batch_frames = batch_frames
+        self.memory_cure = memory_cure
         self.reader = reading.ClipReader(frames, rate, look.num_frames)
         self._stores: dict[str, tuple[str, int]] = {}
 
@@ -236,8 +245,7 @@ class PieceStore:
                 features: Features = tensor.float().cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             found = f"too little graphics memory for {self.batch_frames} frames at a time"
-            cure = "Lower batch_frames (engagement.bake in params.yaml)."
-            raise InputError(Problem("encoder", piece.session, found, "room for a batch", cure)) from None
+            raise InputError(Problem("encoder", piece.session, found, "room for a batch", self.memory_cure)) from None
         if not np.isfinite(features).all():
             cure = "Check the encoder's weights."
             raise InputError(Problem("encoder", piece.session, "features that are NaN or infinite", "numbers", cure))

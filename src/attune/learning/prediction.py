@@ -26,6 +26,9 @@ ENGAGED = "engaged"
 THRESHOLD = 0.5
 DIGITS = 6
 BATCH_FRAMES = 16
+MEMORY_CURE = (
+    "Free the graphics memory that other programs take, or set CUDA_VISIBLE_DEVICES to -1, so that the processor works."
+)
 
 
 def clip_starts(duration_ms: int, configuration: Configuration, step_ms: int, video: str) -> Integers:
@@ -85,7 +88,7 @@ def probabilities(
     """
     rate = configuration.video.frame_rate
     look = Look(clips.num_frames(configuration.clips, rate), configuration.view, configuration.mean, configuration.std)
-    store = PieceStore(network.encoder, frames.parent, rate, look, work, BATCH_FRAMES)
+    store = PieceStore(network.encoder, frames.parent, rate, look, work, BATCH_FRAMES, MEMORY_CURE)
     if network.encoder.per_frame:
         span = _span(configuration, frames, start_ms)
         store.make(store.missing([span]), on_frames)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import Field
 
 from attune import artifacts
 from attune.annotation import agreement
@@ -36,9 +37,9 @@ class BootstrapConfig(Params):
         seed: of the draws.
     """
 
-    draws: int = 2000
-    confidence: float = 0.95
-    seed: int = 0
+    draws: int = Field(default=2000, ge=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 each hyper-parameter. ``validation.json`` has the winners' mean score, which DVC lists among the metrics.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pandas as pd
 
 from attune import artifacts
 from attune.learning import search, search_figures
-from attune.problems import InputError, Problem
 
 WINNER = "winner.json"
 VALIDATION = "validation.json"
@@ -46,17 +45,3 @@ def write_validation(
     """Write what experiments with a search are compared by: the winners' mean validation F1, and a few numbers more."""
     mean = round(sum(scores) / len(scores), search.DIGITS)
     artifacts.write_json(folder / VALIDATION, {f"{search_name}_f1": mean, **(more or {})})
-
-
-def winners(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The winner of every search in a folder of searches, by the names of their folders.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = sorted(folder.glob(f"*/{WINNER}"))
-    if not found:
-        cure = "Run the stage that searches, or check the path."
-        raise InputError(Problem(str(folder), "", "no finished search", f"folders with {WINNER}", cure))
-    for path in found:
-        yield path.parent.name, artifacts.read_json(path)

@@ -64,10 +64,13 @@ def above_chance(scores: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def headline(scores: list[dict[str, Any]]) -> dict[str, float | None]:
-    """The few numbers to compare between runs; the only ones to choose a variant by are those of the validation."""
+    """The few numbers to compare between runs; the only ones to choose a variant by are those of the validation.
+
+    ``validation_f1`` is the smoothed one by which epochs were chosen: that of a single epoch is a matter of luck.
+    """
     tests = [model["test"] for model in scores]
     means = {
-        "validation_f1": _mean([model["validation"]["f1"] for model in scores]),
+        "validation_f1": _mean([model["validation"]["smoothed_f1"] for model in scores]),
         "validation_head_f1": _mean([model["validation"]["head_f1"] for model in scores]),
         "test_f1": _mean([test["model"]["f1"]["value"] for test in tests]),
         "test_chance_f1": _mean([test["chance"]["f1"] for test in tests]),

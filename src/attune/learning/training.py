@@ -4,8 +4,10 @@
   if every label were a sample of its own; each clip is computed once.
 - Normalisation layers keep their statistics and nothing is dropped out: the network is in evaluation mode throughout,
   because batches of few clips of few sessions have poor statistics.
-- Epoch 0 is the network before its first step, the head alone. It is one of the candidates for the best epoch.
-- The best epoch has the highest trailing mean of the validation F1; the network leaves with its weights of then.
+- Epoch 0 is the network before its first step, the head alone.
+- The best epoch has the highest mean of the validation F1 over the last ``window`` epochs, epoch 0 among them, as in
+  the published study; the network leaves with its weights of then. Before a window is full no epoch is chosen: the
+  first candidate is epoch ``window - 1``, so that epoch 0 itself can be chosen with a window of 1 alone.
 - An epoch depends on (seed, epoch) and the weights at its start, so a resumed run equals an undisturbed one. Results
   on the processor may depend on the number of threads, because sums are split between them.
 - Of several processes (:mod:`attune.learning.distributed`) each computes its share of the batches; all have the same

@@ -4,6 +4,7 @@ Files are safetensors, or the ``.pth`` files of libraries, of which nothing but 
 """
 
 import errno
+import hashlib
 import os
 import pickle
 import re
@@ -59,13 +60,18 @@ def save(path: Path, tensors: State, metadata: dict[str, str]) -> None:
             raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def local(path: Path) -> State:
+def local(path: Path, sha256: str | None) -> State:
     """Tensors of a safetensors file.
 
     Raises:
-        InputError: the file is missing or is none.
+        InputError: the file is missing or is none, or its content has another SHA-256.
     """
     try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            cure = "If this file is the right one, write its number into weights_sha256 (engagement.encoder)."
+            raise InputError(Problem(str(path), "SHA-256", found, f"weights_sha256, {sha256}", cure))
         return load_file(path)
     except FileNotFoundError:
         cure = "Check the encoder's weights in params.yaml."
