@@ -91,11 +91,27 @@ def test_time_origin_of_the_sessions_video_is_added(tmp_path):
     (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), header))
     rows, _, warnings = extract(folder)
     assert rows[0] == ["fp01", "ew", "attending", "attending", 1500, 3500]
-    assert [(problem.found, problem.cure[:6]) for problem in warnings] == [("TIME_ORIGIN 500", "500 ms")]
-    (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), media(("sound.wav", 7), ("b.mp4", 500))))
+    assert [(problem.found, problem.cure[:6]) for problem in warnings] == [("TIME_ORIGIN 500", "That o")]
+
+
+@pytest.mark.parametrize(
+    ("linked", "added", "found"),
+    [
+        ([("other.mp4", 500)], 500, "TIME_ORIGIN 500"),
+        ([("sound.wav", 7), ("b.mp4", 500)], 500, "different TIME_ORIGIN, b.mp4 500, sound.wav 7"),
+        ([("fp01.wav", 700), ("fp01.mp4", 0)], 0, "different TIME_ORIGIN, fp01.mp4 0, fp01.wav 700"),
+        ([("fp01.WAV", 700)], 700, "TIME_ORIGIN 700"),
+        ([("b.wav", 0), ("fp01.wav", 700)], 700, "TIME_ORIGIN 700"),
+        ([("fp01.wav", 700), ("b.mp4", 0)], 0, "different TIME_ORIGIN, b.mp4 0, fp01.wav 700"),
+    ],
+)
+def test_an_origin_that_is_applied_or_in_doubt_is_reported(tmp_path, linked, added, found):
+    folder = write_lab(tmp_path / "eaf")
+    (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), media(*linked)))
     rows, _, warnings = extract(folder)
-    assert rows[0] == ["fp01", "ew", "attending", "attending", 1007, 3007]
-    assert "7 ms are added" in warnings[0].cure
+    assert rows[0] == ["fp01", "ew", "attending", "attending", 1000 + added, 3000 + added]
+    assert [found in problem.found for problem in warnings] == [True]
+    assert f"{added} ms are added" in warnings[0].cure
 
 
 def test_other_labs_names_and_vocabulary(tmp_path):
@@ -103,22 +119,22 @@ def test_other_labs_names_and_vocabulary(tmp_path):
     folder.mkdir()
     rules = protocol(
         file_name="{annotator} {session}",
-        annotators=["Zoë", "o'Neil"],
+        annotators=["Zoë", "o.Neil"],
         sessions=["-1", 'the "big" one'],
         tasks=["libre jeu"],
         task_corrections={},
         task_tier="tâche",
-        variables={"regard, œil": {"values": ["vers l'adulte"]}},
+        variables={"regard + œil": {"values": ["vers l'adulte"]}},
     )
-    text = coded([("tâche", [(0, 9000, "Libre  jeu")]), ("regard, œil", [(100, 200, "VERS L'ADULTE")])])
+    text = coded([("tâche", [(0, 9000, "Libre  jeu")]), ("regard + œil", [(100, 200, "VERS L'ADULTE")])])
     for session in rules.sessions:
         for annotator in rules.annotators:
             name = unicodedata.normalize("NFD", f"{annotator} {session}.EAF")
             (folder / name).write_text(text)
     rows, tabs, _ = extract(folder, rules)
-    assert rows[0] == ["-1", "Zoë", "regard, œil", "vers l'adulte", 100, 200]
-    assert rows[3] == ["-1", "o'Neil", "tâche", "libre jeu", 0, 9000]
-    assert tabs["Zoë_o'Neil.txt"].splitlines()[-1] == 'regard, œil_R2\t100\t200\tvers l\'adulte\tthe "big" one'
+    assert rows[0] == ["-1", "Zoë", "regard + œil", "vers l'adulte", 100, 200]
+    assert rows[3] == ["-1", "o.Neil", "tâche", "libre jeu", 0, 9000]
+    assert tabs["Zoë_o.Neil.txt"].splitlines()[-1] == 'regard + œil_R2\t100\t200\tvers l\'adulte\tthe "big" one'
 
 
 WARNED: dict[str, tuple[dict[str, list[Span]], str, Callable[[list[list[object]]], bool]]] = {

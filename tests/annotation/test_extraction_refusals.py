@@ -90,6 +90,11 @@ BAD: dict[str, tuple[Spoil, dict[str, object], str]] = {
     ),
     "too few annotators": (lambda folder: (folder / FIRST).unlink(), {}, "session fp01: expected files of at least 2"),
     "listed session without files": (lambda folder: None, {"sessions": ["fp01", "fp02", "fp03"]}, "session fp03"),
+    "sessions that differ in case": (
+        lambda folder: shutil.copy(folder / FIRST, folder / "FP01_ew_20220301.eaf"),
+        {"sessions": "(fp|FP)[0-9]{2}"},
+        "session fp01: expected names that differ in more than case, found a session FP01",
+    ),
     "no calendar date": (renamed("fp01_ew_20220230.eaf"), {}, "date '20220230'"),
     "date outside the range": (renamed("fp01_ew_20210301.eaf"), {}, "a date from 2022-01-01 to 2022-12-31"),
     "same session and annotator twice": (

@@ -8,7 +8,7 @@ import csv
 import re
 import typing
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from attune import artifacts
 from attune.annotation import checks, eaf, spans
 from attune.annotation.checks import Coding, Row, listed, suggestion
-from attune.annotation.protocol import Protocol
+from attune.annotation.protocol import Protocol, fold
 from attune.problems import InputError, Problem, raise_errors
 
 RENAME = "Rename the file."
@@ -242,10 +242,11 @@ def _date(file: str, text: str, protocol: Protocol) -> list[Problem]:
 
 def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
     """Sessions that lack an annotator, or have one twice."""
-    problems = []
+    problems: list[Problem] = []
     files: dict[str, dict[str, list[str]]] = {}
     for coding in sorted(codings):
         files.setdefault(coding.session, {}).setdefault(coding.annotator, []).append(coding.path.name)
+    problems += _alike(files)
     required = () if isinstance(protocol.sessions, str) else protocol.sessions
     for session in sorted({*required, *protocol.assigned, *files}):
         there = files.get(session, {})
@@ -262,6 +263,17 @@ def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
             cure = "Add the missing files, remove the session, or lower protocol.min_annotators."
             problems.append(Problem(f"session {session}", "", f"annotators: {listed(there)}", expected, cure))
     return problems
+
+
+def _alike(names: Iterable[str]) -> list[Problem]:
+    """Sessions whose names differ in case alone, which some file systems take for one."""
+    first: dict[str, str] = {}
+    cure = "Rename the files of one of the two."
+    return [
+        Problem(f"session {name}", "", f"a session {first[fold(name)]}", "names that differ in more than case", cure)
+        for name in sorted(names)
+        if first.setdefault(fold(name), name) != name
+    ]
 
 
 def _tab_lines(session: Session, protocol: Protocol) -> Iterator[tuple[str, list[str]]]:
