@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from attune.annotation.eaf import Annotation, Document
+from attune.annotation.eaf import Annotation, Document, Medium
 from attune.annotation.protocol import Protocol, fold, normalise
 from attune.annotation.times import clock
 from attune.problems import Problem, errors
@@ -110,27 +110,27 @@ class _Check:
         self.problems.append(problem)
 
     def _origin(self) -> int:
-        """Where ELAN's time line starts in the session's video: that medium counts, else the first one."""
-        media = self.document.media
-        own = [m for m in media if fold(PurePath(m.name).stem) == fold(self.coding.session)]
-        if not own and len({medium.origin_ms for medium in media}) > 1:
-            self._report(
-                "HEADER",
-                f"media {listed(m.name for m in media)} with different TIME_ORIGIN",
-                f"one with the name of the session, {self.coding.session}",
-                f"The first one counts: {media[0].origin_ms} ms are added to every time.",
-                warn=True,
-            )
-        origin_ms = (own or media)[0].origin_ms if media else 0
-        if own and origin_ms:
-            self._report(
-                "HEADER",
-                f"TIME_ORIGIN {origin_ms}",
-                "a video that starts with the time line",
-                f"{origin_ms} ms are added to every time.",
-                warn=True,
-            )
-        return origin_ms
+        """Where ELAN's time line starts in the session's video.
+
+        That is the video of the session's name, or else the first video; sounds count where there is no video.
+        """
+        media = sorted(self.document.media, key=lambda medium: (medium.sound, not self._own(medium)))
+        if not media:
+            return 0
+        if self._own(media[0]):
+            media = [medium for medium in media if self._own(medium)]
+        chosen = media[0]
+        cure = f"That of {chosen.name} counts: {chosen.origin_ms} ms are added to every time."
+        if len({medium.origin_ms for medium in media}) > 1:
+            found = f"media with different TIME_ORIGIN, {listed(f'{m.name} {m.origin_ms}' for m in media)}"
+            self._report("HEADER", found, f"one medium named {self.coding.session}, or equal origins", cure, warn=True)
+        elif chosen.origin_ms:
+            found = f"TIME_ORIGIN {chosen.origin_ms}"
+            self._report("HEADER", found, "a video that starts with the time line", cure, warn=True)
+        return chosen.origin_ms
+
+    def _own(self, medium: Medium) -> bool:
+        return fold(PurePath(medium.name).stem) == fold(self.coding.session)
 
     def _tiers(self) -> dict[str, tuple[Annotation, ...]]:
         """The annotations of every tier of the protocol that the file has."""
