@@ -6,9 +6,10 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from attune.annotation import extraction, spans
+from attune.annotation import extraction, filling, spans
 from attune.annotation.protocol import Protocol
 from attune.problems import InputError, Problem
 from tests.annotation.eaf_builder import TASKS, Span, coded, media, protocol, tiers, write_lab
@@ -83,6 +84,28 @@ def test_a_task_in_which_nothing_was_coded_is_fine(tmp_path):
     assert {row[2] for row in rows if row[:2] == ["fp01", "ew"]} == {"task"}
     assert "fp01" in tabs["ew_kb.txt"]
     assert warnings == []
+
+
+def test_an_empty_optional_tier_says_no_and_a_missing_one_nothing(tmp_path):
+    rules = protocol(
+        variables={"attending": {"values": ["attending", "excited"]}, "touch": {"values": ["x"], "required": False}},
+        min_annotators=1,
+    )
+    folder = tmp_path / "eaf"
+    folder.mkdir()
+    shared = [(name, spans) for name, spans in tiers() if name != "participating"]
+    (folder / "fp01_ew_20220301.eaf").write_text(coded([*shared, ("Touch", [])]))
+    (folder / "fp01_kb_20220301.eaf").write_text(coded([*shared, ("touch", [(1500, 2000, "x")])]))
+    (folder / "fp01_mt_20220301.eaf").write_text(coded(shared))
+    rows, tabs, warnings = extract(folder, rules)
+    touched = [row[1:] for row in rows if row[2] == "touch"]
+    assert touched == [["ew", "touch", "no", start, end] for start, end, _ in TASKS] + [["kb", "touch", "x", 1500, 2000]]
+    assert "touch_R1" not in tabs["ew_kb.txt"]
+    assert "touch_R2" in tabs["ew_kb.txt"]
+    assert [(problem.file, problem.where) for problem in warnings] == [("fp01_mt_20220301.eaf", "tier touch")]
+    table = pd.DataFrame(rows, columns=list(spans.ORIGINAL))
+    filled = filling.fill(table, rules, "spans.csv").spans
+    assert set(filled[filled["variable"] == "touch"]["annotator"]) == {"ew", "kb"}
 
 
 def test_time_origin_of_the_sessions_video_is_added(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from attune.annotation.eaf import Annotation, Document, Medium
-from attune.annotation.protocol import Protocol, fold, normalise
+from attune.annotation.protocol import NO, Protocol, fold, normalise
 from attune.annotation.times import clock
 from attune.problems import Problem, errors
 
@@ -99,6 +99,7 @@ class _Check:
             tiers[name] = self._disjoint(name, valued)
         self._tasks(tiers.get(self.protocol.task_tier, []))
         self._outside_tasks(tiers)
+        self._say_no(tiers)
         return [
             Row(self.coding.session, self.coding.annotator, name, span.value, span.start_ms, span.end_ms)
             for name in sorted(tiers)
@@ -149,6 +150,9 @@ class _Check:
             if required and name not in tiers:
                 near = suggestion(name, (tier.name for tier in self.document.tiers))
                 self._report(f"tier {name}", f"no such tier{near}", "the tier", "Add or rename it; it may be empty.")
+            elif name in self.protocol.variables and name not in tiers:
+                cure = "The variable counts as not coded here; add the tier, empty, if there was nothing to code."
+                self._report(f"tier {name}", "no such tier", "the optional tier", cure, warn=True)
         if strangers:
             found, expected = f"tiers {listed(strangers)}", f"the tiers {listed(self.protocol.tiers)}"
             self._report("", found, expected, "The others are left out.", warn=True)
@@ -226,6 +230,12 @@ class _Check:
         if sorted(order) == sorted(tasks) and order != list(tasks):
             cure = "Correct the names of the tasks in ELAN."
             self._report(f"tier {tier}", f"the order {listed(order)}", f"the order in time {listed(tasks)}", cure)
+
+    def _say_no(self, tiers: dict[str, list[Annotation]]) -> None:
+        """Let an empty tier of an optional variable say `no` in every task: the span table knows no empty tiers."""
+        for name, variable in self.protocol.variables.items():
+            if not variable.required and name in tiers and not tiers[name]:
+                tiers[name] = [replace(task, value=NO) for task in tiers.get(self.protocol.task_tier, [])]
 
     def _outside_tasks(self, tiers: dict[str, list[Annotation]]) -> None:
         tasks = tiers.get(self.protocol.task_tier, [])
