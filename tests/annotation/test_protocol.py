@@ -134,7 +134,7 @@ def test_refused_protocols(kind):
 def test_names_with_spaces_and_signs_that_no_shell_takes():
     lab = protocol(
         annotators=["Zoë B.", "kb_2"],
-        tasks=["free play", "2nd-part", "खेल"],
+        tasks=["free play", "2nd-part", "thé"],
         task_tier="play (kind)",
         task_corrections={},
         variables={"gaze + touch": {"values": ["both?", "one"]}},

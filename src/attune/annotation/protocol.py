@@ -32,8 +32,7 @@ def _name(name: str) -> str:
 def _safe_name(name: str) -> str:
     """A name that is also a part of commands, paths and ids: nothing that a shell or a file system interprets."""
     name = unicodedata.normalize("NFC", name)
-    known = (sign.isalnum() or sign in " ._+-" or unicodedata.category(sign)[0] == "M" for sign in name)
-    if not all(known) or name != name.strip() or not (name[:1].isalnum() or name[:1] == "_"):
+    if not re.fullmatch(r"\w([\w .+-]*[\w.+-])?", name):
         raise ValueError("a name of letters, digits, spaces and . _ + -, with a letter or digit first")
     if fold(name) == RESERVED:
         raise ValueError(f"another name than '{RESERVED}', which stands for everything pooled")
