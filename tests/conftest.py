@@ -22,6 +22,8 @@ def real_data() -> Path:
     folder = os.environ.get("ATTUNE_REAL_DATA")
     if not folder:
         pytest.skip("ATTUNE_REAL_DATA does not name the folder of real material")
+    if not Path(folder).is_dir():
+        pytest.fail(f"ATTUNE_REAL_DATA names {folder}, which is no folder")
     return Path(folder)
 
 
