@@ -99,7 +99,9 @@ def test_an_empty_optional_tier_says_no_and_a_missing_one_nothing(tmp_path):
     (folder / "fp01_mt_20220301.eaf").write_text(coded(shared))
     rows, tabs, warnings = extract(folder, rules)
     touched = [row[1:] for row in rows if row[2] == "touch"]
-    assert touched == [["ew", "touch", "no", start, end] for start, end, _ in TASKS] + [["kb", "touch", "x", 1500, 2000]]
+    assert touched == [["ew", "touch", "no", start, end] for start, end, _ in TASKS] + [
+        ["kb", "touch", "x", 1500, 2000]
+    ]
     assert "touch_R1" not in tabs["ew_kb.txt"]
     assert "touch_R2" in tabs["ew_kb.txt"]
     assert [(problem.file, problem.where) for problem in warnings] == [("fp01_mt_20220301.eaf", "tier touch")]

@@ -134,6 +134,14 @@ BAD: dict[str, tuple[Spoil, dict[str, object], str]] = {
     "negative length": (spans_of(attending=[(3000, 1000, "attending")]), {}, "ends before it starts"),
     "span after the video": (spans_of(ignore=[(15000, 15100, "")]), {}, "a span outside the video"),
     "span long after the video": (spans_of(ignore=[(14000, 15501, "")]), {}, "a span outside the video"),
+    "time beyond any recording": (
+        lambda folder: [
+            (folder / f"fp03_{name}_20220301.eaf").write_text(coded(tiers(ignore=[(14000, 10**12, "")])))
+            for name in ("ew", "kb")
+        ],
+        {},
+        "expected an end within the 30 days that a recording may last, found an end at 1000000000000 ms",
+    ),
     "start before the video": (content(coded(tiers(), media(("fp01.mp4", -1500)))), {}, "a start before the video"),
 }
 

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from attune.annotation.eaf import Annotation, Document, Medium
 from attune.annotation.protocol import NO, Protocol, fold, normalise
+from attune.annotation.spans import LATEST_MS
 from attune.annotation.times import clock
 from attune.problems import Problem, errors
 
 # Players disagree about the length of a video by some frames, so a span may end this much after it.
 END_SLACK_MS = 500
+DAY_MS = 24 * 3_600_000
 ELAN = "Correct it in ELAN."
 
 
@@ -168,6 +170,10 @@ class _Check:
             return None
         if span.start_ms < 0:
             self._report(_where(tier, span), "a start before the video", "a start inside the video")
+            return None
+        if span.end_ms > LATEST_MS:
+            expected = f"an end within the {LATEST_MS // DAY_MS} days that a recording may last"
+            self._report(_where(tier, span), f"an end at {span.end_ms} ms", expected)
             return None
         if self.duration_ms is None or span.end_ms <= self.duration_ms:
             return span

@@ -167,7 +167,8 @@ def extract(
     """Write the span table and the tab files of EasyDIAg; return the warnings.
 
     A tab file ``<a>_<b>.txt`` holds the sessions that both annotators coded: variable with ``_R1`` for a and ``_R2``
-    for b, start_ms, end_ms, value, session; tab-separated, no header. Task and ignore tiers are not part of it, nor is ``no``, which is no event.
+    for b, start_ms, end_ms, value, session; tab-separated, no header. Task and ignore tiers are not part of it, nor is
+    ``no``, which is no event.
 
     Raises:
         InputError: with all errors in all files; then nothing is written.
@@ -282,9 +283,7 @@ def _tab_lines(session: Session, protocol: Protocol) -> Iterator[tuple[str, list
     order = {name: position for position, name in enumerate(protocol.variables)}
     for first, second in combinations([name for name in protocol.annotators if name in there], 2):
         raters = {first: "R1", second: "R2"}
-        rows = [
-            row for row in session.rows if row.annotator in raters and row.variable in order and row.value != NO
-        ]
+        rows = [row for row in session.rows if row.annotator in raters and row.variable in order and row.value != NO]
         rows.sort(key=lambda row: (order[row.variable], raters[row.annotator], row.start_ms))
         yield (
             f"{first}_{second}.txt",
