@@ -219,16 +219,26 @@ def test_stage_writes_the_same_bytes_whatever_the_hash_seed(lab):
     assert set(outputs[0]) == {"spans.csv", "ew_kb.txt"}
 
 
-STAGE_KINDS = ["no file in the folder", "entity bomb", "value outside the vocabulary", "too few annotators"]
+@pytest.mark.parametrize("kind", BAD)
+def test_stage_exits_with_1_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_stage_here: Callable, kind: str
+) -> None:
+    spoil, changes, message = BAD[kind]
+    spoil(write_lab(tmp_path / "raw" / "engagement"))
+    write_params(tmp_path, **changes)
+    monkeypatch.setattr(extraction, "durations", lambda *_: (DURATIONS, []))
+    ended = run_stage_here("engagement/extract_spans", "raw/engagement", "raw/video", "spans.csv", "tabs", cwd=tmp_path)
+    assert ended.code == 1
+    assert message in ended.stderr
+    assert ended.stderr.endswith(" error(s); nothing was written.\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "raw"]
 
 
-@pytest.mark.parametrize("kind", STAGE_KINDS)
-def test_stage_exits_with_1_and_writes_nothing(lab, kind):
-    BAD[kind][0](lab / "raw" / "engagement")
+def test_a_process_exits_with_1_and_writes_nothing(lab: Path) -> None:
+    BAD["entity bomb"][0](lab / "raw" / "engagement")
     done = run(lab)
     assert done.returncode == 1
-    assert BAD[kind][2] in done.stderr
-    assert "nothing was written" in done.stderr
+    assert BAD["entity bomb"][2] in done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in (lab / "out").rglob("*") if path.is_file()]
 
