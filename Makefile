@@ -40,8 +40,9 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+# What `dvc repro` makes again. A lab's own recordings, `engagement.raw`, stay.
 clean:
-	rm -rf $(VENV) data models .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) data/demo data/processed data/report data/work models .pytest_cache .mypy_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,9 +1,12 @@
 """Fixtures that several test files share."""
 
 import os
+import runpy
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,8 @@ def real_data() -> Path:
     folder = os.environ.get("ATTUNE_REAL_DATA")
     if not folder:
         pytest.skip("ATTUNE_REAL_DATA does not name the folder of real material")
+    if not Path(folder).is_dir():
+        pytest.fail(f"ATTUNE_REAL_DATA names {folder}, which is no folder")
     return Path(folder)
 
 
@@ -34,3 +39,29 @@ def run_stage() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
     return run
+
+
+@dataclass
+class Ended:
+    """How a stage ended."""
+
+    code: object
+    stderr: str
+
+
+@pytest.fixture
+def run_stage_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Iterator[Callable[..., Ended]]:
+    """As ``run_stage``, in this process, which saves its start; what a process would show as a traceback raises."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(script: str, *arguments: object, cwd: Path) -> Ended:
+        path = str(ROOT / "stages" / f"{script}.py")
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr("sys.argv", [path, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(path, run_name="__main__")
+        return Ended(ended.value.code, capsys.readouterr().err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,7 +1,9 @@
+import datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from attune import params
 from attune.problems import InputError
@@ -11,6 +13,20 @@ class Example(params.Params):
     word: str = "x"
     rate: float = Field(gt=0)
     size: int = 1
+
+
+class Range(params.Params):
+    first: datetime.date
+    last: datetime.date
+    steps: dict[str, Example] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(f"first not after last, got {self.first} > {self.last}")
+        if len(self.steps) > 1:
+            raise ValueError(f"one step (not: {', '.join(self.steps)})")
+        return self
 
 
 def write(folder: Path, text: str) -> Path:
@@ -66,3 +82,34 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"a: \xff")
     with pytest.raises(InputError, match="UTF-8"):
         params.load("a", Example, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "{first: 2022-03-01, last: 2022-02-01}",
+            "a.b: expected first not after last, found 2022-03-01 > 2022-02-01. Change one of them.",
+        ),
+        (
+            "{first: 2022-03-01, last: 2022-04-01, steps: {x: {rate: 1}, y: {rate: 2}}}",
+            "a.b: expected one step, found x, y. Change one of them.",
+        ),
+        (
+            "{first: 2022-03-01, last: 2022-04-01, steps: {x: {rate: -1}}}",
+            "a.b.steps.x.rate: expected greater than 0, found -1. Change the value.",
+        ),
+    ],
+)
+def test_a_contradiction_is_told_without_the_whole_section(tmp_path: Path, text: str, told: str) -> None:
+    file = write(tmp_path, f"a:\n  b: {text}\n")
+    with pytest.raises(InputError) as error:
+        params.load("a.b", Range, file)
+    assert str(error.value) == f"{file}, {told}"
+
+
+@pytest.mark.parametrize("date", ["2022-02-30", "2022-13-01"])
+def test_a_date_that_does_not_exist_is_refused_with_its_line(tmp_path: Path, date: str) -> None:
+    file = write(tmp_path, f"a:\n  b:\n    first: 2022-01-01\n    last: {date}\n")
+    with pytest.raises(InputError, match=rf"params.yaml, line 4: expected a date or number that exists, found {date}"):
+        params.load("a.b", Range, file)

@@ -1,9 +1,11 @@
 """Intervals over sessions: their arithmetic, and that they cover the truth where intervals over samples do not."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from attune.annotation import agreement
+from attune.annotation import agreement, bootstrap
 from attune.annotation.bootstrap import Bootstrap
 
 
@@ -19,6 +21,27 @@ def test_same_seed_same_draws() -> None:
     one, other = (Bootstrap.over(5, 100, 0.9, seed=3).weights for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert (Bootstrap.over(5, 100, 0.9, seed=4).weights != one).any()
+
+
+def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.random.default_rng(0).integers(0, 900, (30, 2, 2)).astype(float)
+    monkeypatch.setattr(bootstrap, "BLOCK", 1000)
+    whole = Bootstrap.over(30, 300, 0.95, seed=5)
+    once = whole.sums(counts)
+    np.testing.assert_array_equal(once, np.einsum("ds,s...->d...", whole.weights, counts))
+    monkeypatch.setattr(bootstrap, "BLOCK", 7)
+    parted = Bootstrap.over(30, 300, 0.95, seed=5)
+    np.testing.assert_array_equal(parted.weights, whole.weights)
+    np.testing.assert_array_equal(parted.sums(counts), once)
+
+
+def test_ten_thousand_sessions_need_little_memory() -> None:
+    tracemalloc.start()
+    draws = Bootstrap.over(10_000, 500, 0.95, seed=0)
+    draws.sums(np.ones((10_000, 2, 2)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # as many numbers of eight bytes are 40 MB, and were drawn in whole before they were copied
 
 
 def test_interval_is_the_percentile_interval_of_the_defined_draws() -> None:
@@ -42,9 +65,9 @@ def _records(rng: np.random.Generator, studies: int, sessions: int, samples: int
     """Agreement tables ``(studies, sessions, 2, 2)`` of two raters sampled every 100 ms, whose true kappa is 0.7.
 
     Behaviour comes in spans of 5 s on average, engaged half of the time; so do the lapses of the second rater, who then
-    says the opposite. The share of lapses is 0.15 on average and differs between sessions.
+    says the opposite. The share of lapses is 0.15 on average and differs much between sessions, as people's days do.
     """
-    share = rng.beta(1.5, 8.5, (studies, sessions))
+    share = rng.beta(0.75, 4.25, (studies, sessions))
     engaged = rng.random((studies, sessions)) < 0.5
     lapsing = rng.random((studies, sessions)) < share
     tables = np.zeros((studies, sessions, 2, 2))
@@ -62,12 +85,12 @@ def test_intervals_cover_the_truth_over_sessions_and_not_over_samples() -> None:
     truth, studies, sessions, draws = 1 - 2 * 0.15, 500, 24, 500
     covered = {"samples": 0, "sessions": 0}
     for study, tables in enumerate(_records(rng, studies, sessions, samples=900)):
-        bootstrap = Bootstrap.over(sessions, draws, 0.95, seed=study)
-        low, high = bootstrap.interval(agreement.kappa(bootstrap.sums(tables)))
+        drawn = Bootstrap.over(sessions, draws, 0.95, seed=study)
+        low, high = drawn.interval(agreement.kappa(drawn.sums(tables)))
         covered["sessions"] += bool(low <= truth <= high)
         whole = tables.sum(axis=0)
         redrawn = rng.multinomial(int(whole.sum()), whole.ravel() / whole.sum(), size=draws).reshape(-1, 2, 2)
         low, high = np.quantile(agreement.kappa(redrawn.astype(float)), [0.025, 0.975])
         covered["samples"] += bool(low <= truth <= high)
-    assert covered["samples"] / studies < 0.30
-    assert covered["sessions"] / studies == pytest.approx(0.94, abs=0.04)
+    assert 0.02 <= covered["samples"] / studies <= 0.15  # 0.086
+    assert 0.90 <= covered["sessions"] / studies <= 0.98  # 0.942

@@ -154,7 +154,7 @@ def test_empty_value_takes_the_entry_of_its_vocabulary(read):
 
 def test_media_keep_their_origins_and_names(read):
     found = read(document(time_order({}), media(("sound.wav", None), ("fp%2001.mp4", 1251), ("b.mp4", "-40"))))
-    assert found.media == (Medium("sound.wav", 0), Medium("fp 01.mp4", 1251), Medium("b.mp4", -40))
+    assert found.media == (Medium("sound.wav", 0, sound=True), Medium("fp 01.mp4", 1251), Medium("b.mp4", -40))
     windows = HEADER.replace("/>", '><MEDIA_DESCRIPTOR MEDIA_URL="C:\\lab\\fp01.mp4" MIME_TYPE="video/mp4"/></HEADER>')
     assert read(document("", windows)).media == (Medium("fp01.mp4", 0),)
 

@@ -6,9 +6,10 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from attune.annotation import extraction, spans
+from attune.annotation import extraction, filling, spans
 from attune.annotation.protocol import Protocol
 from attune.problems import InputError, Problem
 from tests.annotation.eaf_builder import TASKS, Span, coded, media, protocol, tiers, write_lab
@@ -85,17 +86,57 @@ def test_a_task_in_which_nothing_was_coded_is_fine(tmp_path):
     assert warnings == []
 
 
+def test_an_empty_optional_tier_says_no_and_a_missing_one_nothing(tmp_path):
+    rules = protocol(
+        variables={"attending": {"values": ["attending", "excited"]}, "touch": {"values": ["x"], "required": False}},
+        min_annotators=1,
+    )
+    folder = tmp_path / "eaf"
+    folder.mkdir()
+    shared = [(name, spans) for name, spans in tiers() if name != "participating"]
+    (folder / "fp01_ew_20220301.eaf").write_text(coded([*shared, ("Touch", [])]))
+    (folder / "fp01_kb_20220301.eaf").write_text(coded([*shared, ("touch", [(1500, 2000, "x")])]))
+    (folder / "fp01_mt_20220301.eaf").write_text(coded(shared))
+    rows, tabs, warnings = extract(folder, rules)
+    touched = [row[1:] for row in rows if row[2] == "touch"]
+    assert touched == [["ew", "touch", "no", start, end] for start, end, _ in TASKS] + [
+        ["kb", "touch", "x", 1500, 2000]
+    ]
+    assert "touch_R1" not in tabs["ew_kb.txt"]
+    assert "touch_R2" in tabs["ew_kb.txt"]
+    assert [(problem.file, problem.where) for problem in warnings] == [("fp01_mt_20220301.eaf", "tier touch")]
+    table = pd.DataFrame(rows, columns=list(spans.ORIGINAL))
+    filled = filling.fill(table, rules, "spans.csv").spans
+    assert set(filled[filled["variable"] == "touch"]["annotator"]) == {"ew", "kb"}
+
+
 def test_time_origin_of_the_sessions_video_is_added(tmp_path):
     folder = write_lab(tmp_path / "eaf")
     header = media(("sound.wav", 7), ("FP01.mp4", 500))
     (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), header))
     rows, _, warnings = extract(folder)
     assert rows[0] == ["fp01", "ew", "attending", "attending", 1500, 3500]
-    assert [(problem.found, problem.cure[:6]) for problem in warnings] == [("TIME_ORIGIN 500", "500 ms")]
-    (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), media(("sound.wav", 7), ("b.mp4", 500))))
+    assert [(problem.found, problem.cure[:6]) for problem in warnings] == [("TIME_ORIGIN 500", "That o")]
+
+
+@pytest.mark.parametrize(
+    ("linked", "added", "found"),
+    [
+        ([("other.mp4", 500)], 500, "TIME_ORIGIN 500"),
+        ([("sound.wav", 7), ("b.mp4", 500)], 500, "different TIME_ORIGIN, b.mp4 500, sound.wav 7"),
+        ([("fp01.wav", 700), ("fp01.mp4", 0)], 0, "different TIME_ORIGIN, fp01.mp4 0, fp01.wav 700"),
+        ([("fp01.WAV", 700)], 700, "TIME_ORIGIN 700"),
+        ([("b.wav", 0), ("fp01.wav", 700)], 700, "TIME_ORIGIN 700"),
+        ([("fp01.wav", 700), ("b.mp4", 0)], 0, "different TIME_ORIGIN, b.mp4 0, fp01.wav 700"),
+    ],
+)
+def test_an_origin_that_is_applied_or_in_doubt_is_reported(tmp_path, linked, added, found):
+    folder = write_lab(tmp_path / "eaf")
+    (folder / "fp01_ew_20220301.eaf").write_text(coded(tiers(), media(*linked)))
     rows, _, warnings = extract(folder)
-    assert rows[0] == ["fp01", "ew", "attending", "attending", 1007, 3007]
-    assert "7 ms are added" in warnings[0].cure
+    assert rows[0] == ["fp01", "ew", "attending", "attending", 1000 + added, 3000 + added]
+    assert [found in problem.found for problem in warnings] == [True]
+    assert f"{added} ms are added" in warnings[0].cure
 
 
 def test_other_labs_names_and_vocabulary(tmp_path):
@@ -103,22 +144,22 @@ def test_other_labs_names_and_vocabulary(tmp_path):
     folder.mkdir()
     rules = protocol(
         file_name="{annotator} {session}",
-        annotators=["Zoë", "o'Neil"],
+        annotators=["Zoë", "o.Neil"],
         sessions=["-1", 'the "big" one'],
         tasks=["libre jeu"],
         task_corrections={},
         task_tier="tâche",
-        variables={"regard, œil": {"values": ["vers l'adulte"]}},
+        variables={"regard + œil": {"values": ["vers l'adulte"]}},
     )
-    text = coded([("tâche", [(0, 9000, "Libre  jeu")]), ("regard, œil", [(100, 200, "VERS L'ADULTE")])])
+    text = coded([("tâche", [(0, 9000, "Libre  jeu")]), ("regard + œil", [(100, 200, "VERS L'ADULTE")])])
     for session in rules.sessions:
         for annotator in rules.annotators:
             name = unicodedata.normalize("NFD", f"{annotator} {session}.EAF")
             (folder / name).write_text(text)
     rows, tabs, _ = extract(folder, rules)
-    assert rows[0] == ["-1", "Zoë", "regard, œil", "vers l'adulte", 100, 200]
-    assert rows[3] == ["-1", "o'Neil", "tâche", "libre jeu", 0, 9000]
-    assert tabs["Zoë_o'Neil.txt"].splitlines()[-1] == 'regard, œil_R2\t100\t200\tvers l\'adulte\tthe "big" one'
+    assert rows[0] == ["-1", "Zoë", "regard + œil", "vers l'adulte", 100, 200]
+    assert rows[3] == ["-1", "o.Neil", "tâche", "libre jeu", 0, 9000]
+    assert tabs["Zoë_o.Neil.txt"].splitlines()[-1] == 'regard + œil_R2\t100\t200\tvers l\'adulte\tthe "big" one'
 
 
 WARNED: dict[str, tuple[dict[str, list[Span]], str, Callable[[list[list[object]]], bool]]] = {

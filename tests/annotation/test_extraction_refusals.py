@@ -90,6 +90,11 @@ BAD: dict[str, tuple[Spoil, dict[str, object], str]] = {
     ),
     "too few annotators": (lambda folder: (folder / FIRST).unlink(), {}, "session fp01: expected files of at least 2"),
     "listed session without files": (lambda folder: None, {"sessions": ["fp01", "fp02", "fp03"]}, "session fp03"),
+    "sessions that differ in case": (
+        lambda folder: shutil.copy(folder / FIRST, folder / "FP01_ew_20220301.eaf"),
+        {"sessions": "(fp|FP)[0-9]{2}"},
+        "session fp01: expected names that differ in more than case, found a session FP01",
+    ),
     "no calendar date": (renamed("fp01_ew_20220230.eaf"), {}, "date '20220230'"),
     "date outside the range": (renamed("fp01_ew_20210301.eaf"), {}, "a date from 2022-01-01 to 2022-12-31"),
     "same session and annotator twice": (
@@ -129,6 +134,14 @@ BAD: dict[str, tuple[Spoil, dict[str, object], str]] = {
     "negative length": (spans_of(attending=[(3000, 1000, "attending")]), {}, "ends before it starts"),
     "span after the video": (spans_of(ignore=[(15000, 15100, "")]), {}, "a span outside the video"),
     "span long after the video": (spans_of(ignore=[(14000, 15501, "")]), {}, "a span outside the video"),
+    "time beyond any recording": (
+        lambda folder: [
+            (folder / f"fp03_{name}_20220301.eaf").write_text(coded(tiers(ignore=[(14000, 10**12, "")])))
+            for name in ("ew", "kb")
+        ],
+        {},
+        "expected an end within the 30 days that a recording may last, found an end at 1000000000000 ms",
+    ),
     "start before the video": (content(coded(tiers(), media(("fp01.mp4", -1500)))), {}, "a start before the video"),
 }
 
@@ -206,16 +219,26 @@ def test_stage_writes_the_same_bytes_whatever_the_hash_seed(lab):
     assert set(outputs[0]) == {"spans.csv", "ew_kb.txt"}
 
 
-STAGE_KINDS = ["no file in the folder", "entity bomb", "value outside the vocabulary", "too few annotators"]
+@pytest.mark.parametrize("kind", BAD)
+def test_stage_exits_with_1_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_stage_here: Callable, kind: str
+) -> None:
+    spoil, changes, message = BAD[kind]
+    spoil(write_lab(tmp_path / "raw" / "engagement"))
+    write_params(tmp_path, **changes)
+    monkeypatch.setattr(extraction, "durations", lambda *_: (DURATIONS, []))
+    ended = run_stage_here("engagement/extract_spans", "raw/engagement", "raw/video", "spans.csv", "tabs", cwd=tmp_path)
+    assert ended.code == 1
+    assert message in ended.stderr
+    assert ended.stderr.endswith(" error(s); nothing was written.\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "raw"]
 
 
-@pytest.mark.parametrize("kind", STAGE_KINDS)
-def test_stage_exits_with_1_and_writes_nothing(lab, kind):
-    BAD[kind][0](lab / "raw" / "engagement")
+def test_a_process_exits_with_1_and_writes_nothing(lab: Path) -> None:
+    BAD["entity bomb"][0](lab / "raw" / "engagement")
     done = run(lab)
     assert done.returncode == 1
-    assert BAD[kind][2] in done.stderr
-    assert "nothing was written" in done.stderr
+    assert BAD["entity bomb"][2] in done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in (lab / "out").rglob("*") if path.is_file()]
 

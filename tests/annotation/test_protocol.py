@@ -79,6 +79,12 @@ WRONG = {
     "annotator twice": {"annotators": ["ew", "ew", "kb"]},
     "annotator is a path": {"annotators": ["../ew", "kb"]},
     "annotator with a tab": {"annotators": ["e\tw", "kb"]},
+    "annotator of nothing": {"annotators": ["", "kb"]},
+    "annotator for a shell": {"annotators": ["e$(w)", "kb"]},
+    "annotator who would be an option": {"annotators": ["-ew", "kb"]},
+    "annotators that differ in case": {"annotators": ["ew", "EW"]},
+    "annotators whose pairs share a name": {"annotators": ["a", "a_b", "c", "b_c"]},
+    "annotator all": {"annotators": ["ew", "All"]},
     "annotator is a number": {"annotators": [1, 2]},
     "too many annotators required": {"min_annotators": 4},
     "nobody required": {"min_annotators": 0},
@@ -88,6 +94,25 @@ WRONG = {
     "task twice": {"tasks": ["eggs", "eggs"]},
     "tasks that differ in case": {"tasks": ["eggs", "Eggs"]},
     "correction of a task that leads nowhere": {"task_corrections": {"egg": "omelette"}},
+    "task is a path": {"tasks": ["a/b"]},
+    "task of nothing": {"tasks": [""]},
+    "task with a space at its end": {"tasks": ["eggs "]},
+    "task with a quote": {"tasks": ['say "a"']},
+    "task with a line end": {"tasks": ["free\nplay"]},
+    "task all": {"tasks": ["all"]},
+    "tasks and variables that share a model": {
+        "tasks": ["a", "a-b"],
+        "variables": {"b-c": {"values": ["x"]}, "c": {"values": ["x"]}},
+    },
+    "task tier of nothing": {"task_tier": ""},
+    "ignore tier with a line end": {"ignore_tier": "not\nvisible"},
+    "no session": {"sessions": []},
+    "session of nothing": {"sessions": ""},
+    "sessions that differ in case": {"sessions": ["S1", "s1"]},
+    "date with slashes": {"date_format": "%Y/%m/%d"},
+    "variable is a path": {"variables": {"a/b": {"values": ["x"]}}},
+    "variable for a shell": {"variables": {"a;b": {"values": ["x"]}}},
+    "variable all": {"variables": {"all": {"values": ["x"]}}},
     "no variable": {"variables": {}},
     "variable without values": {"variables": {"a": {"values": []}}},
     "value no": {"variables": {"a": {"values": ["No", "yes"]}}},
@@ -104,6 +129,17 @@ WRONG = {
 def test_refused_protocols(kind):
     with pytest.raises(ValueError):
         protocol(**WRONG[kind])
+
+
+def test_names_with_spaces_and_signs_that_no_shell_takes():
+    lab = protocol(
+        annotators=["Zoë B.", "kb_2"],
+        tasks=["free play", "2nd-part", "thé"],
+        task_tier="play (kind)",
+        task_corrections={},
+        variables={"gaze + touch": {"values": ["both?", "one"]}},
+    )
+    assert (lab.tasks[0], *lab.variables) == ("free play", "gaze + touch")
 
 
 def test_a_refusal_names_file_key_and_cure(tmp_path: Path):

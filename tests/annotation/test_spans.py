@@ -254,6 +254,21 @@ def test_a_table_that_breaks_the_rules_of_spans_is_refused(row: Row, message: st
         spans.read(tmp_path / "spans.csv", spans.ORIGINAL)
 
 
+@pytest.mark.parametrize(
+    ("fold", "engaged", "message"),
+    [
+        (-1, 0, "line 3: expected the number of a fold, from 0, found fold = -1"),
+        (0, 2, "line 3: expected 0 or 1, found engaged = 2"),
+        (0, -1, "line 3: expected 0 or 1, found engaged = -1"),
+    ],
+)
+def test_folds_and_classes_that_do_not_exist_are_refused(fold: int, engaged: int, message: str, tmp_path: Path) -> None:
+    rows = [("a", "ew", "eggs", "attending", 0, 1, 0, 9), ("a", "ew", "eggs", "attending", fold, engaged, 9, 20)]
+    artifacts.write_table(tmp_path / "spans.csv", pd.DataFrame(rows, columns=list(spans.STRATIFIED)))
+    with pytest.raises(InputError, match=message):
+        spans.read(tmp_path / "spans.csv", spans.STRATIFIED)
+
+
 def test_good_spans_are_read_as_they_were_written(tmp_path: Path) -> None:
     rows = [*GOOD, ("fp01", "kb", "attending", "no", 60, 80), ("fp02", "ew", "attending", "no", 60, 80)]
     artifacts.write_table(tmp_path / "spans.csv", table(rows))

@@ -213,6 +213,12 @@ def test_snippets_that_make_no_sense_are_refused(copy, column, value, words):
         machine.read_snippets(copy / "candidates.csv")
 
 
+def test_snippets_of_a_task_whose_name_has_a_space_are_read(copy):
+    text = (copy / "candidates.csv").read_text()
+    (copy / "candidates.csv").write_text(text.replace("-play-", "-free play + 1-"))
+    assert all("-free play + 1-" in snippet.name for snippet in machine.read_snippets(copy / "candidates.csv"))
+
+
 def test_missing_models_and_methods_that_do_not_fit_are_refused_before_work(copy):
     snippets = machine.read_snippets(copy / "candidates.csv")
     bad = CONFIG.model_copy(update={"methods": ("saliency", "attention_rollout")})

@@ -15,20 +15,25 @@ from tests.pipeline.structure import ROOT
 
 pytestmark = pytest.mark.endurance  # minutes
 
+RAW = "data/my raw"  # spaces, which the README's example has not
+TASKS = ("warm-up", "free play")
 SESSIONS = [f"S-{number:02d}" for number in range(1, 7)]
 
 
 def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     project = make_project(tmp_path / "lab")
     settings = example_in_readme()
-    record_lab(project.folder / "data/raw")
+    settings["raw"] = RAW
+    settings["protocol"]["tasks"] = list(TASKS)
+    settings["finetune_search"]["targets"] = [{"task": TASKS[1], "variable": "gaze"}]
+    record_lab(project.folder / RAW)
     apply(project, settings)
     project.set_params({"engagement.folds.tries": 500, "engagement.reliability.bootstrap": 100})
 
-    checked = project.run("attune", "validate", "data/raw")
+    checked = project.run("attune", "validate", RAW)
     assert "0 error(s)" in checked.stdout
-    project.run("dvc", "add", "data/raw")
-    project.run("git", "add", "data/raw.dvc", "params.yaml")
+    project.run("dvc", "add", RAW)
+    project.run("git", "add", f"{RAW}.dvc", "params.yaml")
     ran = project.run("dvc", "repro").stdout
     assert "record" not in ran  # the demo is not part of a lab's pipeline
 
@@ -36,8 +41,8 @@ def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     assert "S-01,björn,warm-up,gaze,partner" in spans
     assert "touch" in (project.folder / "metrics/engagement/chance.json").read_text(encoding="utf-8")
     models = {path.stem for path in (project.folder / "models/engagement").iterdir()}
-    assert models == {"warm-up-gaze", "warm-up-touch", "blocks-gaze", "blocks-touch"}
-    assert project.run("git", "status", "--porcelain", "data").stdout.split() == ["A", "data/raw.dvc"]
+    assert models == {"warm-up-gaze", "warm-up-touch", "free play-gaze", "free play-touch"}
+    assert project.run("git", "status", "--porcelain", "data").stdout.strip() == f'A  "{RAW}.dvc"'
 
 
 def example_in_readme() -> dict[str, Any]:
@@ -92,7 +97,7 @@ def elan_file(session: str, lag: int, number: int) -> pympi.Elan.Eaf:
     for tier in ("activity", "gaze", "touch", "comments"):
         file.add_tier(tier)
     file.add_annotation("activity", 500 + lag, 12500, "warmup")
-    file.add_annotation("activity", 13500, 25500, "blocks")
+    file.add_annotation("activity", 13500, 25500, "Free  Play")
     file.add_annotation("gaze", 1000 + lag, 5500 + 100 * number, "partner")
     file.add_annotation("gaze", 14000, 18500 + lag, " Both ")
     file.add_annotation("touch", 2000 + lag, 6500, "touch")

@@ -15,9 +15,9 @@ from attune.video.files import EXTENSIONS, VideoConfig, find_videos
 
 def test_sessions_are_stems_sorted_whatever_the_case_of_the_extension(tmp_path: Path) -> None:
     for number, extension in enumerate(reversed(EXTENSIONS)):
-        (tmp_path / f"fp{number}{extension.upper() if number % 2 else extension}").touch()
+        (tmp_path / f"fp{number:02}{extension.upper() if number % 2 else extension}").touch()
     videos, warnings = find_videos(tmp_path)
-    assert list(videos) == [f"fp{number}" for number in range(len(EXTENSIONS))]
+    assert list(videos) == [f"fp{number:02}" for number in range(len(EXTENSIONS))]
     assert not warnings
 
 
@@ -43,7 +43,11 @@ def _no_utf8(folder: Path) -> None:
     ("make", "found"),
     [
         (lambda folder: None, "no video"),
-        (lambda folder: (folder / "notes.txt").touch(), "no video"),
+        (lambda folder: (folder / "notes.txt").touch(), "no video but 'notes.txt'."),
+        (
+            lambda folder: [(folder / f"{n}.wmv").touch() for n in range(7)],
+            "no video but '0.wmv', '1.wmv', '2.wmv', '3.wmv', '4.wmv' and 2 more.",
+        ),
         (lambda folder: (folder / ".hidden.mp4").touch(), "no video"),
         (lambda folder: folder.rmdir(), "No such file or directory"),
         (lambda folder: (folder.rmdir(), folder.touch()), "Not a directory"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from attune.problems import InputError
-from attune.video.files import VideoInfo, probe
+from attune.video.files import EXTENSIONS, VideoInfo, probe
 from tests.video.making import BAD, ffmpeg
 
 
@@ -38,11 +38,13 @@ def test_pixels_that_are_not_square_turn_with_the_picture(play: Path, tmp_path: 
     assert probe(tall).pixel_aspect == Fraction(45, 64)
 
 
-@pytest.mark.parametrize("extension", ["mov", "avi", "mkv", "webm", "mpg", "m4v", "mts", "gif"])
+@pytest.mark.parametrize("extension", [extension[1:] for extension in EXTENSIONS])
 def test_duration_in_every_container(play: Path, tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"play.{extension}"
-    code = {"avi": "mpeg4", "webm": "libvpx", "mpg": "mpeg2video", "gif": "gif"}.get(extension, "libx264")
-    form = ["-f", "mp4"] if extension == "m4v" else []
+    code = {"avi": "mpeg4", "webm": "libvpx", "mpg": "mpeg2video", "mpeg": "mpeg2video", "gif": "gif"}.get(
+        extension, "libx264"
+    )
+    form = ["-f", {"m4v": "mp4", "m2ts": "mpegts"}[extension]] if extension in ("m4v", "m2ts") else []
     ffmpeg("-i", play, "-an", "-t", 4, "-vf", "scale=48:36", "-c:v", code, *form, path)
     # an MPEG program stream does not say how long its last picture is shown
     assert probe(path).duration_ms == pytest.approx(4000, abs=45)

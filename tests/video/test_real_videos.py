@@ -15,7 +15,7 @@ from attune.video.processing import Piece, process
 
 STEP = Fraction(8, 25)
 FOLDER = Path(os.environ.get("ATTUNE_REAL_DATA", "")) / "video"
-NAMES = sorted(path.name for path in FOLDER.iterdir()) if os.environ.get("ATTUNE_REAL_DATA") else ["?"]
+NAMES = sorted(path.name for path in FOLDER.glob("*") if os.environ.get("ATTUNE_REAL_DATA")) or ["?"]
 # Sources with something to say: which one refuses, and which is damaged.
 REFUSED = {"torchcodec_sine_mono_mp3.swf": "something else"}
 DAMAGED = {"decord_corrupted.mp4": "2 damaged pictures"}  # 50 pictures stated, 49 decoded

@@ -5,12 +5,16 @@ sessions are drawn with replacement, and every statistic that is a function of s
 once. One draw serves all groups of a report. Row 0 of every replicated array is the sample itself.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from attune.annotation.agreement import Array
+
+BLOCK = 128  # draws at a time
 
 
 @dataclass(frozen=True)
@@ -18,24 +22,30 @@ class Bootstrap:
     """Draws of sessions.
 
     Attributes:
-        weights: how often each session counts, ``(1 + draws, sessions)``; row 0 is all ones.
+        weights: how often each session counts, ``(1 + draws, sessions)``; row 0 is all ones. Two bytes each, since
+            thousands of draws of thousands of sessions are the largest array of a report.
         confidence: share of the draws that an interval holds, such as 0.95.
     """
 
-    weights: Array
+    weights: npt.NDArray[np.uint16]
     confidence: float
 
     @classmethod
     def over(cls, sessions: int, draws: int, confidence: float, seed: int) -> Self:
         """Draw as many sessions as there are, with replacement, ``draws`` times."""
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(sessions, np.full(max(sessions, 1), 1 / max(sessions, 1)), size=draws)
-        sample = np.ones((1, sessions))
-        return cls(np.concatenate([sample, drawn[:, :sessions]]).astype(float), confidence)
+        share = np.full(max(sessions, 1), 1 / max(sessions, 1))
+        weights = np.ones((1 + draws, sessions), dtype=np.uint16)
+        for block in _blocks(1, 1 + draws):  # the generator goes on where it was: the size of a block changes nothing
+            weights[block] = rng.multinomial(sessions, share, size=block.stop - block.start)[:, :sessions]
+        return cls(weights, confidence)
 
     def sums(self, counts: Array) -> Array:
         """Sum counts per session over every draw, ``(sessions, ...)`` to ``(1 + draws, ...)``."""
-        return np.tensordot(self.weights, counts, axes=1)
+        sums = np.empty((len(self.weights), *counts.shape[1:]))
+        for block in _blocks(0, len(sums)):
+            sums[block] = np.tensordot(self.weights[block].astype(float), counts, axes=1)
+        return sums
 
     def interval(self, values: Array) -> tuple[Array, Array]:
         """Percentile interval, ``(1 + draws, ...)`` to low and high ``(...)``; undefined draws are left out."""
@@ -47,3 +57,8 @@ class Bootstrap:
         bounds[:, complete] = np.quantile(draws[:, complete], [tail, 1 - tail], axis=0)
         bounds[:, partial] = np.nanquantile(draws[:, partial], [tail, 1 - tail], axis=0)
         return bounds[0], bounds[1]
+
+
+def _blocks(start: int, stop: int) -> Iterator[slice]:
+    for first in range(start, stop, BLOCK):
+        yield slice(first, min(first + BLOCK, stop))

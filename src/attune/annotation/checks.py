@@ -11,13 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from attune.annotation.eaf import Annotation, Document
-from attune.annotation.protocol import Protocol, fold, normalise
+from attune.annotation.eaf import Annotation, Document, Medium
+from attune.annotation.protocol import NO, Protocol, fold, normalise
+from attune.annotation.spans import LATEST_MS
 from attune.annotation.times import clock
 from attune.problems import Problem, errors
 
 # Players disagree about the length of a video by some frames, so a span may end this much after it.
 END_SLACK_MS = 500
+DAY_MS = 24 * 3_600_000
 ELAN = "Correct it in ELAN."
 
 
@@ -99,6 +101,7 @@ class _Check:
             tiers[name] = self._disjoint(name, valued)
         self._tasks(tiers.get(self.protocol.task_tier, []))
         self._outside_tasks(tiers)
+        self._say_no(tiers)
         return [
             Row(self.coding.session, self.coding.annotator, name, span.value, span.start_ms, span.end_ms)
             for name in sorted(tiers)
@@ -110,27 +113,27 @@ class _Check:
         self.problems.append(problem)
 
     def _origin(self) -> int:
-        """Where ELAN's time line starts in the session's video: that medium counts, else the first one."""
-        media = self.document.media
-        own = [m for m in media if fold(PurePath(m.name).stem) == fold(self.coding.session)]
-        if not own and len({medium.origin_ms for medium in media}) > 1:
-            self._report(
-                "HEADER",
-                f"media {listed(m.name for m in media)} with different TIME_ORIGIN",
-                f"one with the name of the session, {self.coding.session}",
-                f"The first one counts: {media[0].origin_ms} ms are added to every time.",
-                warn=True,
-            )
-        origin_ms = (own or media)[0].origin_ms if media else 0
-        if own and origin_ms:
-            self._report(
-                "HEADER",
-                f"TIME_ORIGIN {origin_ms}",
-                "a video that starts with the time line",
-                f"{origin_ms} ms are added to every time.",
-                warn=True,
-            )
-        return origin_ms
+        """Where ELAN's time line starts in the session's video.
+
+        That is the video of the session's name, or else the first video; sounds count where there is no video.
+        """
+        media = sorted(self.document.media, key=lambda medium: (medium.sound, not self._own(medium)))
+        if not media:
+            return 0
+        if self._own(media[0]):
+            media = [medium for medium in media if self._own(medium)]
+        chosen = media[0]
+        cure = f"That of {chosen.name} counts: {chosen.origin_ms} ms are added to every time."
+        if len({medium.origin_ms for medium in media}) > 1:
+            found = f"media with different TIME_ORIGIN, {listed(f'{m.name} {m.origin_ms}' for m in media)}"
+            self._report("HEADER", found, f"one medium named {self.coding.session}, or equal origins", cure, warn=True)
+        elif chosen.origin_ms:
+            found = f"TIME_ORIGIN {chosen.origin_ms}"
+            self._report("HEADER", found, "a video that starts with the time line", cure, warn=True)
+        return chosen.origin_ms
+
+    def _own(self, medium: Medium) -> bool:
+        return fold(PurePath(medium.name).stem) == fold(self.coding.session)
 
     def _tiers(self) -> dict[str, tuple[Annotation, ...]]:
         """The annotations of every tier of the protocol that the file has."""
@@ -149,6 +152,9 @@ class _Check:
             if required and name not in tiers:
                 near = suggestion(name, (tier.name for tier in self.document.tiers))
                 self._report(f"tier {name}", f"no such tier{near}", "the tier", "Add or rename it; it may be empty.")
+            elif name in self.protocol.variables and name not in tiers:
+                cure = "The variable counts as not coded here; add the tier, empty, if there was nothing to code."
+                self._report(f"tier {name}", "no such tier", "the optional tier", cure, warn=True)
         if strangers:
             found, expected = f"tiers {listed(strangers)}", f"the tiers {listed(self.protocol.tiers)}"
             self._report("", found, expected, "The others are left out.", warn=True)
@@ -164,6 +170,10 @@ class _Check:
             return None
         if span.start_ms < 0:
             self._report(_where(tier, span), "a start before the video", "a start inside the video")
+            return None
+        if span.end_ms > LATEST_MS:
+            expected = f"an end within the {LATEST_MS // DAY_MS} days that a recording may last"
+            self._report(_where(tier, span), f"an end at {span.end_ms} ms", expected)
             return None
         if self.duration_ms is None or span.end_ms <= self.duration_ms:
             return span
@@ -226,6 +236,12 @@ class _Check:
         if sorted(order) == sorted(tasks) and order != list(tasks):
             cure = "Correct the names of the tasks in ELAN."
             self._report(f"tier {tier}", f"the order {listed(order)}", f"the order in time {listed(tasks)}", cure)
+
+    def _say_no(self, tiers: dict[str, list[Annotation]]) -> None:
+        """Let an empty tier of an optional variable say `no` in every task: the span table knows no empty tiers."""
+        for name, variable in self.protocol.variables.items():
+            if not variable.required and name in tiers and not tiers[name]:
+                tiers[name] = [replace(task, value=NO) for task in tiers.get(self.protocol.task_tier, [])]
 
     def _outside_tasks(self, tiers: dict[str, list[Annotation]]) -> None:
         tasks = tiers.get(self.protocol.task_tier, [])

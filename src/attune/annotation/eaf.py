@@ -31,6 +31,7 @@ RESAVE = "Open the file in ELAN, mend it there and save it."
 LFS = b"version https://git-lfs"
 # Milliseconds of each unit that the format knows, as a fraction: 25 and 30/1.001 frames per second.
 UNITS = {"milliseconds": (1, 1), "PAL-frames": (40, 1), "NTSC-frames": (1001, 30)}
+SOUNDS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".aif", ".aiff", ".wma")
 INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -58,10 +59,12 @@ class Medium:
     Attributes:
         name: the file's name without its folder.
         origin_ms: time of the medium at which the common time line starts.
+        sound: whether its type or its extension says that it has no picture.
     """
 
     name: str
     origin_ms: int
+    sound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ class _Reader:
             if not INTEGER.fullmatch(origin):
                 self._report(f"medium {name}", f"TIME_ORIGIN '{origin}'", "a whole number of milliseconds")
                 origin = "0"
-            yield Medium(name, int(origin))
+            sound = (medium.get("MIME_TYPE") or "").startswith("audio/") or name.lower().endswith(SOUNDS)
+            yield Medium(name, int(origin), sound)
 
     def _time_line(self, root: Element, unit: tuple[int, int]) -> TimeLine:
         line = TimeLine()

@@ -8,7 +8,7 @@ import csv
 import re
 import typing
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from attune import artifacts
 from attune.annotation import checks, eaf, spans
 from attune.annotation.checks import Coding, Row, listed, suggestion
-from attune.annotation.protocol import Protocol
+from attune.annotation.protocol import NO, Protocol, fold
 from attune.problems import InputError, Problem, raise_errors
 
 RENAME = "Rename the file."
@@ -167,7 +167,8 @@ def extract(
     """Write the span table and the tab files of EasyDIAg; return the warnings.
 
     A tab file ``<a>_<b>.txt`` holds the sessions that both annotators coded: variable with ``_R1`` for a and ``_R2``
-    for b, start_ms, end_ms, value, session; tab-separated, no header. Task and ignore tiers are not part of it.
+    for b, start_ms, end_ms, value, session; tab-separated, no header. Task and ignore tiers are not part of it, nor is
+    ``no``, which is no event.
 
     Raises:
         InputError: with all errors in all files; then nothing is written.
@@ -242,10 +243,11 @@ def _date(file: str, text: str, protocol: Protocol) -> list[Problem]:
 
 def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
     """Sessions that lack an annotator, or have one twice."""
-    problems = []
+    problems: list[Problem] = []
     files: dict[str, dict[str, list[str]]] = {}
     for coding in sorted(codings):
         files.setdefault(coding.session, {}).setdefault(coding.annotator, []).append(coding.path.name)
+    problems += _alike(files)
     required = () if isinstance(protocol.sessions, str) else protocol.sessions
     for session in sorted({*required, *protocol.assigned, *files}):
         there = files.get(session, {})
@@ -264,13 +266,24 @@ def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
     return problems
 
 
+def _alike(names: Iterable[str]) -> list[Problem]:
+    """Sessions whose names differ in case alone, which some file systems take for one."""
+    first: dict[str, str] = {}
+    cure = "Rename the files of one of the two."
+    return [
+        Problem(f"session {name}", "", f"a session {first[fold(name)]}", "names that differ in more than case", cure)
+        for name in sorted(names)
+        if first.setdefault(fold(name), name) != name
+    ]
+
+
 def _tab_lines(session: Session, protocol: Protocol) -> Iterator[tuple[str, list[str]]]:
     """The name of every tab file that the session belongs to, and its lines there."""
     there = {row.annotator for row in session.rows}
     order = {name: position for position, name in enumerate(protocol.variables)}
     for first, second in combinations([name for name in protocol.annotators if name in there], 2):
         raters = {first: "R1", second: "R2"}
-        rows = [row for row in session.rows if row.annotator in raters and row.variable in order]
+        rows = [row for row in session.rows if row.annotator in raters and row.variable in order and row.value != NO]
         rows.sort(key=lambda row: (order[row.variable], raters[row.annotator], row.start_ms))
         yield (
             f"{first}_{second}.txt",

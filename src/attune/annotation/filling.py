@@ -31,8 +31,8 @@ def fill(original: pd.DataFrame, protocol: Protocol, file: str) -> Filled:
 
     A task's time is its own spans less the spans of the ignore tier. Each (session, annotator, task, variable) covers
     that time exactly, without overlap; touching spans of equal value become one, as do touching spans of one task. An
-    optional variable of which an annotator placed no span in a session counts as not coded there, and is not filled:
-    the table cannot tell an empty tier from an absent one, and "no" throughout would count as agreement.
+    optional variable without any span of an annotator in a session counts as not coded there, and is not filled: "no"
+    throughout would count as agreement. A tier that is there but empty says "no" in the table (:mod:`.checks`).
 
     Args:
         original: columns :data:`ORIGINAL`, keeping the rules of :func:`check`, in any order.

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -17,13 +18,29 @@ from attune.params import Params
 
 FIELDS = ("session", "annotator", "date")
 NO = "no"  # fills every gap; the level that counts as not engaged
+RESERVED = "all"  # what the tables of reliability call everything pooled
 
-# Names become parts of file names and cells of tab-separated tables.
-Name = Annotated[
-    str,
-    Field(pattern=r"^[^\s/\\]([^\t\r\n/\\]*[^\s/\\])?$"),
-    AfterValidator(lambda name: unicodedata.normalize("NFC", name)),
-]
+
+def _name(name: str) -> str:
+    """A name as it may stand in a file's name and in a cell of a tab-separated table."""
+    name = unicodedata.normalize("NFC", name)
+    if name.splitlines() != [name] or name != name.strip() or set(name) & {"/", "\\", "\t"}:
+        raise ValueError("a name on one line, without slashes, tabs and outer spaces")
+    return name
+
+
+def _safe_name(name: str) -> str:
+    """A name that is also a part of commands, paths and ids: nothing that a shell or a file system interprets."""
+    name = unicodedata.normalize("NFC", name)
+    if not re.fullmatch(r"\w([\w .+-]*[\w.+-])?", name):
+        raise ValueError("a name of letters, digits, spaces and . _ + -, with a letter or digit first")
+    if fold(name) == RESERVED:
+        raise ValueError(f"another name than '{RESERVED}', which stands for everything pooled")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+SafeName = Annotated[str, AfterValidator(_safe_name)]
 
 
 class NameParts(NamedTuple):
@@ -112,14 +129,14 @@ class Protocol(Params):
     first_date: datetime.date
     last_date: datetime.date
     sessions: str | tuple[Name, ...]
-    annotators: tuple[Name, ...] = Field(min_length=1)
-    assigned: dict[str, tuple[Name, ...]] = Field(default_factory=dict)
+    annotators: tuple[SafeName, ...] = Field(min_length=1)
+    assigned: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)
     min_annotators: int = Field(default=2, ge=1)
-    tasks: tuple[Name, ...] = Field(min_length=1)
-    task_tier: str = "task"
+    tasks: tuple[SafeName, ...] = Field(min_length=1)
+    task_tier: Name = "task"
     task_corrections: dict[str, str] = Field(default_factory=dict)
-    ignore_tier: str = "ignore"
-    variables: dict[str, Variable] = Field(min_length=1)
+    ignore_tier: Name = "ignore"
+    variables: dict[SafeName, Variable] = Field(min_length=1)
 
     @field_validator("file_name")
     @classmethod
@@ -132,6 +149,8 @@ class Protocol(Params):
     @field_validator("sessions")
     @classmethod
     def _valid_expression(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one name, or a regular expression")
         if isinstance(value, str):
             try:
                 re.compile(value)
@@ -142,6 +161,8 @@ class Protocol(Params):
     @field_validator("date_format")
     @classmethod
     def _whole_date(cls, value: str) -> str:
+        if set(value) & {"/", "\\"}:
+            raise ValueError("a date format without slashes, which no file's name can hold")
         probe = datetime.date(2021, 12, 31)
         try:
             read = datetime.datetime.strptime(probe.strftime(value), value).date()
@@ -177,6 +198,22 @@ class Protocol(Params):
         if twice := _twice([*self.variables, self.task_tier, self.ignore_tier]):
             raise ValueError(f"tiers that differ in more than case (not: {', '.join(twice)})")
         _check_vocabulary(self.tasks, self.task_corrections)
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_files(self) -> Self:
+        """Some file systems take names that differ in case for one."""
+        sessions = () if isinstance(self.sessions, str) else self.sessions
+        pairs = [f"{first}_{second}" for first, second in combinations(self.annotators, 2)]
+        models = [f"{task}-{variable}" for task in self.tasks for variable in self.variables]
+        for what, names in [
+            ("annotators that differ in more than case", self.annotators),
+            ("sessions that differ in more than case", sessions),
+            ("annotators each pair of whom has a name of its own, <first>_<second>", pairs),
+            ("tasks and variables each two of which have a name of their own, <task>-<variable>", models),
+        ]:
+            if twice := _twice(names):
+                raise ValueError(f"{what} (not: {', '.join(twice)})")
         return self
 
     @property

@@ -48,6 +48,7 @@ STRATIFIED = {
     "start_ms": "int64",
     "end_ms": "int64",
 }
+AGAIN = "Run the stage that writes it again."
 ROWS = 50_000  # read at a time: some megabytes
 LATEST_MS = 30 * 24 * 3_600_000  # a recording lasts less than a month; bounds the long axis
 
@@ -117,7 +118,7 @@ def _sessions_together(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]
 def check(table: pd.DataFrame, file: str) -> list[Problem]:
     """All violations of the rules of spans in a table whose index counts the rows of its file."""
     if table.empty:
-        return [Problem(file, "", "no rows", "at least one span", "Run the stage that writes it again.")]
+        return [Problem(file, "", "no rows", "at least one span", AGAIN)]
     start, end = table["start_ms"].to_numpy(), table["end_ms"].to_numpy()
     found = [
         row_problem(file, table.index[row], f"an empty {name}", f"the name of the {name}", "Name it.")
@@ -133,6 +134,15 @@ def check(table: pd.DataFrame, file: str) -> list[Problem]:
     for row in rows_where(end <= start):
         later = f"end_ms > start_ms = {start[row]}"
         found.append(row_problem(file, table.index[row], f"end_ms = {end[row]}", later, "Correct or remove the span."))
+    for name, wrong, expected in (
+        ("fold", lambda values: values < 0, "the number of a fold, from 0"),
+        ("engaged", lambda values: (values != 0) & (values != 1), "0 or 1"),
+    ):
+        values = table[name].to_numpy() if name in table else np.empty(0)
+        found += [
+            row_problem(file, table.index[row], f"{name} = {values[row]}", expected, AGAIN)
+            for row in rows_where(wrong(values))
+        ]
     return found or _overlaps(table, file)
 
 

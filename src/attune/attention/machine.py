@@ -106,8 +106,8 @@ def read_snippets(path: Path) -> list[Snippet]:
             Problem(str(path), f"snippet {row}", "rows that differ", expected, "Choose the snippets again.")
         )
     for row in table.itertuples():
-        if not re.fullmatch(r"[\w-][\w.-]*", str(row.snippet)):
-            found, expected = repr(str(row.snippet)), "letters, digits, '-', '_' and '.'"
+        if not re.fullmatch(r"[\w-][\w .+-]*", str(row.snippet)):
+            found, expected = repr(str(row.snippet)), "letters, digits, spaces and . _ + -"
             problems.append(Problem(str(path), "column snippet", found, expected, "Choose the snippets again."))
         if row.label not in (0, 1):
             where = f"snippet {row.snippet}, column label"

@@ -150,7 +150,7 @@ def session_bootstrap(
     values = np.full((len(bootstrap.weights), len(METRICS)), np.nan)
     step = max(1, CHUNK // max(1, len(truth)))
     for start in range(0, len(values), step):
-        weights = bootstrap.weights[start : start + step][:, place]
+        weights = bootstrap.weights[start : start + step].astype(float)[:, place]
         for column, metric in enumerate(METRICS.values()):
             values[start : start + step, column] = metric(truth, chances, weights)
     low, high = bootstrap.interval(values) if len(values) > 1 else (np.nan, np.nan)

@@ -28,7 +28,8 @@ __all__ = [
     "probe",
 ]
 
-EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".m4v", ".mts", ".gif")
+EXTENSIONS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".mts", ".m2ts", ".gif")
+NAMED = 5  # ignored files that a message names
 
 
 def _exact(value: Any) -> Fraction:
@@ -93,10 +94,16 @@ def find_videos(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     if wrong := [problem for problem in problems if problem.severity == "error"]:
         raise InputError(wrong)
     if not videos:
-        raise InputError(
-            Problem(str(folder), "", "no video", "at least one video", "Put the videos there, <session>.mp4.")
-        )
+        found = "no video" + _ignored([Path(problem.file).name for problem in problems])
+        expected = f"at least one video ({' '.join(EXTENSIONS)})"
+        raise InputError(Problem(str(folder), "", found, expected, "Put the videos there, <session>.mp4."))
     return videos, problems
+
+
+def _ignored(names: list[str]) -> str:
+    """The files that were no video by their name, as the end of a sentence."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" but {', '.join(map(ascii, names[:NAMED]))}{more}" if names else ""
 
 
 def _entries(folder: Path) -> list[Path]:
