@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -375,21 +376,38 @@ def test_nothing_leaks(client: TestClient, folder: Path) -> None:
 def test_repetitions_come_late_and_the_order_stays(folder: Path) -> None:
     items = paint_server.config(folder, PORT).items
     order = [item.painting for item in items]
+    rows = paint_server.table()
+    rows = rows[rows["annotator"] == "ew"]
     again = [name for name in order if name.endswith("_again")]
-    assert len(order) == paint_server.SNIPPETS + 1 and len(again) == 1
+    assert again == [f"{name}_again" for name in rows.loc[rows["again"] == 1, "snippet"]], "as the table says"
+    assert len(order) == paint_server.SNIPPETS + 1
     first, second = order.index(again[0].removesuffix("_again")), order.index(again[0])
     assert second - first > paint_server.SNIPPETS // 2
-    rows = paint_server.table()
-    fewer = rows[rows["annotator"] == "ew"].sample(frac=1, random_state=1).iloc[1:]
+    fewer = rows.sample(frac=1, random_state=1).iloc[1:]
     kept = [item.snippet for item in worklist.arrange(fewer, "ew") if not item.painting.endswith("_again")]
     assert kept == [name for name in order if name in set(fewer["snippet"])]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 20])
+def test_however_many_come_back_none_comes_at_once(count: int) -> None:
+    one = paint_server.table().iloc[:1]
+    rows = pd.concat([one.assign(snippet=f"s{k:02d}", start_ms=k, again=int(k < count)) for k in range(20)])
+    order = [item.painting for item in worklist.arrange(rows, "ew")]
+    assert len(order) == 20 + count
+    gaps = [order.index(f"s{k:02d}_again") - order.index(f"s{k:02d}") for k in range(count)]
+    assert all(gap >= 10 for gap in gaps)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "found"),
-    [("session", "../../etc", "session"), ("variable", "mood", "mood"), ("snippet", "../x", "../x")],
+    [
+        ("session", "../../etc", "session"),
+        ("variable", "mood", "mood"),
+        ("snippet", "../x", "../x"),
+        ("again", 2, "again 2"),
+    ],
 )
-def test_a_bad_table_is_refused(folder: Path, column: str, value: str, found: str) -> None:
+def test_a_bad_table_is_refused(folder: Path, column: str, value: str | int, found: str) -> None:
     rows = paint_server.table()
     rows.loc[0, column] = value
     path = folder / "bad.csv"
