@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from attune.attention import app, painting, security, worklist
+from attune.attention import app, painting, security, strokes, worklist
 from attune.problems import InputError
 from tests.attention import paint_server
 from tests.attention.paint_server import FRAMES, HEIGHT, PROTOCOL, SHAPE, TOKEN, WIDTH
@@ -332,6 +332,7 @@ def test_a_socket_for_messages_is_refused(client: TestClient) -> None:
             ["127.0.0.1:80", "localhost:80", "[::1]:80", "localhost"],
             ["192.168.1.2:80", "localhost:81", ""],
         ),
+        ("127.0.0.2", ["127.0.0.2:80", "127.0.0.1:80", "localhost:80"], ["127.0.0.3:80", "evil.example:80"]),
         ("0.0.0.0", ["192.168.1.2:80", "[fe80::1]:80", socket.gethostname()], ["evil.example:80", "evil.example", ""]),  # noqa: S104
         (
             "lab.example",
@@ -446,6 +447,26 @@ def test_autosaves_do_not_push_out_the_versions_before(client: TestClient, folde
     put(client, key, body(version=30, sequence=0, writer="v" * 8))
     versions = folder / "attention" / "ew" / paint_server.config(folder, PORT).items[0].painting / "versions"
     assert [path.name for path in sorted(versions.iterdir())] == ["0030.json", "0031.json"]
+
+
+def test_time_alone_makes_no_version_that_is_kept(
+    client: TestClient, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "KEEP_S", -1.0)
+    for number in range(5):
+        seconds = [float(number)] * FRAMES
+        assert put(client, key, body(version=number, sequence=number, seconds=seconds)).json()["version"] == number + 1
+    saved = folder / "attention" / "ew" / paint_server.config(folder, PORT).items[0].painting
+    assert [path.name for path in (saved / "versions").iterdir()] == ["0005.json"]
+    assert painting.read_info(saved).seconds[0] == 4
+    put(client, key, body(version=5, sequence=5, labels={"attending": 1}))
+    assert len(list((saved / "versions").iterdir())) == 2
+
+
+def test_too_many_operations_are_cured_by_undoing(client: TestClient, key: str) -> None:
+    clears = [{"kind": "clear", "frame": 0}] * (strokes.MAX_OPERATIONS + 1)
+    assert "Undo" in put(client, key, body(strokes=clears)).json()["error"]
+    assert put(client, key, body(strokes=clears[:-1], sequence=2)).is_success
 
 
 @pytest.mark.slow
