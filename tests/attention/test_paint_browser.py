@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from attune import cli_paint
 from attune.attention import painting
 from attune.attention.painting import Stroke
 from tests.attention import paint_server
@@ -557,6 +559,19 @@ def test_the_side_buttons_of_a_mouse_do_not_paint(hand: Hand) -> None:
 
 
 # --- What is said
+
+
+def test_the_private_file_leads_to_the_page(
+    context: Any, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(webbrowser, "open", addresses.append)
+    with cli_paint._open(server.link):
+        page = context.new_page()
+        page.goto(addresses[0])
+        page.wait_for_selector("#timeline li", timeout=WAIT_MS)
+        assert page.url == server.link
 
 
 def test_an_old_refusal_is_forgotten_once_it_is_saved(context: Any, server: Running) -> None:
