@@ -1,9 +1,15 @@
 """The command ``attune paint``: serve one annotator's painting page from this machine."""
 
+import html
+import os
+import shutil
 import socket
 import sys
+import tempfile
+import threading
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +21,7 @@ from attune.problems import InputError, Problem
 
 SNIPPETS = Path("data/processed/human_attention/candidate_snippets.csv")
 FRAMES = Path("data/processed/frames")
+OPEN_S = 60.0  # within which a browser has opened the page
 
 
 class _Raw(params.Params):
@@ -64,10 +71,33 @@ def paint(
     )
     link = f"http://{_name(host)}:{place.port}/?token={token}"
     _greet(annotator, len(items), root, link, place.is_private)
-    if browser:
-        webbrowser.open(link)
-    _serve(app.create(config), listening)
-    print("Stopped; everything is saved.")
+    with _open(link) if browser else nullcontext():
+        _serve(app.create(config), listening)
+    print("Stopped. Whatever the page showed as saved is saved; the rest its browser keeps for the next time.")
+
+
+@contextmanager
+def _open(link: str) -> Iterator[None]:
+    """Open the link in a browser, by way of a file that only this user can read and that is soon removed.
+
+    A browser's command line can be read by everybody on this machine: it must not hold the token. The file is in the
+    current folder since browsers in a sandbox of their own (snap, flatpak) do not see the system's temporary files.
+    """
+    address = html.escape(link)
+    page = f'<!doctype html><meta http-equiv="refresh" content="0; url={address}"><a href="{address}">Open the page</a>'
+    place = Path.cwd() if os.access(".", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="attune-paint-", suffix=".partial", dir=place) as folder:  # of mode 0700
+        door = Path(folder) / "open.html"
+        door.touch(mode=0o600)
+        door.write_text(page, encoding="utf-8")
+        webbrowser.open(door.as_uri())
+        removal = threading.Timer(OPEN_S, shutil.rmtree, [folder], {"ignore_errors": True})
+        removal.daemon = True
+        removal.start()
+        try:
+            yield
+        finally:
+            removal.cancel()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -14,13 +14,14 @@ import uvicorn
 
 from attune import artifacts
 from attune.annotation.protocol import Protocol
-from attune.attention import app, security, worklist
+from attune.attention import app, security, snippets, worklist
 from attune.video.reading import ClipReader
 
 FRAMES, HEIGHT, WIDTH = 6, 80, 112
 SHAPE = (FRAMES, HEIGHT, WIDTH)
 TOKEN = "T" * 43
 SNIPPETS = 5  # of each annotator
+AGAIN = 4  # which of them comes back
 PROTOCOL = Protocol(
     first_date="2022-01-01",  # type: ignore[arg-type]
     last_date="2022-12-31",  # type: ignore[arg-type]
@@ -40,8 +41,8 @@ def table() -> pd.DataFrame:
         for number in range(SNIPPETS):
             start_ms, task, variable = 320 * (first // 10 + number), "people", "attending"
             name = f"fp01-{task}-{variable}-{start_ms:07d}"
-            rows.append((name, "fp01", who, task, variable, start_ms, number % 2))
-    return pd.DataFrame(rows, columns=["snippet", "session", "annotator", "task", "variable", "start_ms", "label"])
+            rows.append((name, "fp01", who, task, variable, start_ms, number % 2, "own", int(number == AGAIN)))
+    return pd.DataFrame(rows, columns=list(snippets.SNIPPETS))
 
 
 def write_data(folder: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from attune.attention import app, painting, security, worklist
+from attune.attention import app, painting, security, strokes, worklist
 from attune.problems import InputError
 from tests.attention import paint_server
 from tests.attention.paint_server import FRAMES, HEIGHT, PROTOCOL, SHAPE, TOKEN, WIDTH
@@ -331,6 +332,7 @@ def test_a_socket_for_messages_is_refused(client: TestClient) -> None:
             ["127.0.0.1:80", "localhost:80", "[::1]:80", "localhost"],
             ["192.168.1.2:80", "localhost:81", ""],
         ),
+        ("127.0.0.2", ["127.0.0.2:80", "127.0.0.1:80", "localhost:80"], ["127.0.0.3:80", "evil.example:80"]),
         ("0.0.0.0", ["192.168.1.2:80", "[fe80::1]:80", socket.gethostname()], ["evil.example:80", "evil.example", ""]),  # noqa: S104
         (
             "lab.example",
@@ -375,21 +377,38 @@ def test_nothing_leaks(client: TestClient, folder: Path) -> None:
 def test_repetitions_come_late_and_the_order_stays(folder: Path) -> None:
     items = paint_server.config(folder, PORT).items
     order = [item.painting for item in items]
+    rows = paint_server.table()
+    rows = rows[rows["annotator"] == "ew"]
     again = [name for name in order if name.endswith("_again")]
-    assert len(order) == paint_server.SNIPPETS + 1 and len(again) == 1
+    assert again == [f"{name}_again" for name in rows.loc[rows["again"] == 1, "snippet"]], "as the table says"
+    assert len(order) == paint_server.SNIPPETS + 1
     first, second = order.index(again[0].removesuffix("_again")), order.index(again[0])
     assert second - first > paint_server.SNIPPETS // 2
-    rows = paint_server.table()
-    fewer = rows[rows["annotator"] == "ew"].sample(frac=1, random_state=1).iloc[1:]
+    fewer = rows.sample(frac=1, random_state=1).iloc[1:]
     kept = [item.snippet for item in worklist.arrange(fewer, "ew") if not item.painting.endswith("_again")]
     assert kept == [name for name in order if name in set(fewer["snippet"])]
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 20])
+def test_however_many_come_back_none_comes_at_once(count: int) -> None:
+    one = paint_server.table().iloc[:1]
+    rows = pd.concat([one.assign(snippet=f"s{k:02d}", start_ms=k, again=int(k < count)) for k in range(20)])
+    order = [item.painting for item in worklist.arrange(rows, "ew")]
+    assert len(order) == 20 + count
+    gaps = [order.index(f"s{k:02d}_again") - order.index(f"s{k:02d}") for k in range(count)]
+    assert all(gap >= 10 for gap in gaps)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "found"),
-    [("session", "../../etc", "session"), ("variable", "mood", "mood"), ("snippet", "../x", "../x")],
+    [
+        ("session", "../../etc", "session"),
+        ("variable", "mood", "mood"),
+        ("snippet", "../x", "../x"),
+        ("again", 2, "again 2"),
+    ],
 )
-def test_a_bad_table_is_refused(folder: Path, column: str, value: str, found: str) -> None:
+def test_a_bad_table_is_refused(folder: Path, column: str, value: str | int, found: str) -> None:
     rows = paint_server.table()
     rows.loc[0, column] = value
     path = folder / "bad.csv"
@@ -428,6 +447,26 @@ def test_autosaves_do_not_push_out_the_versions_before(client: TestClient, folde
     put(client, key, body(version=30, sequence=0, writer="v" * 8))
     versions = folder / "attention" / "ew" / paint_server.config(folder, PORT).items[0].painting / "versions"
     assert [path.name for path in sorted(versions.iterdir())] == ["0030.json", "0031.json"]
+
+
+def test_time_alone_makes_no_version_that_is_kept(
+    client: TestClient, folder: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "KEEP_S", -1.0)
+    for number in range(5):
+        seconds = [float(number)] * FRAMES
+        assert put(client, key, body(version=number, sequence=number, seconds=seconds)).json()["version"] == number + 1
+    saved = folder / "attention" / "ew" / paint_server.config(folder, PORT).items[0].painting
+    assert [path.name for path in (saved / "versions").iterdir()] == ["0005.json"]
+    assert painting.read_info(saved).seconds[0] == 4
+    put(client, key, body(version=5, sequence=5, labels={"attending": 1}))
+    assert len(list((saved / "versions").iterdir())) == 2
+
+
+def test_too_many_operations_are_cured_by_undoing(client: TestClient, key: str) -> None:
+    clears = [{"kind": "clear", "frame": 0}] * (strokes.MAX_OPERATIONS + 1)
+    assert "Undo" in put(client, key, body(strokes=clears)).json()["error"]
+    assert put(client, key, body(strokes=clears[:-1], sequence=2)).is_success
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from attune import cli_paint
 from attune.attention import painting
 from attune.attention.painting import Stroke
 from tests.attention import paint_server
@@ -390,3 +392,215 @@ def test_a_browser_killed_in_a_stroke_loses_at_most_a_second(driver: Any, server
     assert stroke.points[-1][0] >= due - 0.5
     saved = painting.read_map(hand.folder())
     close(saved, [hand.brush([(10.0, 40.0), (stroke.points[-1][0], 40.0)])])
+
+
+# --- Time
+
+
+@pytest.fixture
+def timed(context: Any, server: Running) -> Iterator[Hand]:
+    """A page whose clock can be moved on."""
+    context.clock.install()
+    with watched(context, server) as opened:
+        yield opened
+
+
+def hide(hand: Hand, hidden: bool) -> None:
+    hand.page.evaluate(
+        """(hidden) => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def times(hand: Hand, wanted: Callable[[tuple[float, ...]], bool], number: int = 0) -> tuple[float, ...]:
+    """The saved times, once they are as wanted or have not become so in time."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = painting.read_info(hand.folder(number)).seconds
+        if wanted(found) or time.monotonic() > deadline:
+            return found
+        hand.page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize("comes_back_by", ["pointer", "key"])
+def test_being_away_is_not_looking(timed: Hand, comes_back_by: str) -> None:
+    timed.press("ArrowRight")
+    timed.page.clock.fast_forward(600_000)
+    if comes_back_by == "pointer":
+        timed.draw(LINE)
+    else:
+        timed.press("f")
+    assert 29 < timed.saved().seconds[1] < 40
+
+
+def test_a_save_holds_the_time_up_to_now(timed: Hand) -> None:
+    timed.page.clock.fast_forward(8_000)
+    timed.draw(LINE)
+    assert 8 <= timed.saved().seconds[0] < 20
+
+
+def test_time_after_the_last_stroke_is_saved_when_the_page_is_hidden(timed: Hand) -> None:
+    timed.draw(LINE)
+    before = timed.saved().seconds[0]
+    timed.page.clock.fast_forward(12_000)
+    hide(timed, hidden=True)
+    shown = times(timed, lambda seconds: seconds[0] > before + 11)[0]
+    assert before + 12 <= shown < before + 20
+    timed.page.clock.fast_forward(25_000)
+    hide(timed, hidden=False)
+    timed.draw(CURVE)
+    timed.page.wait_for_timeout(700)
+    assert timed.saved().seconds[0] < shown + 10, "while it was hidden"
+
+
+def test_time_after_the_last_stroke_is_saved_with_the_next_snippet(timed: Hand) -> None:
+    timed.draw(LINE)
+    before = timed.saved().seconds[0]
+    timed.page.clock.fast_forward(12_000)
+    timed.press("n")
+    timed.page.wait_for_selector("#question:has-text('Snippet 2')")
+    assert times(timed, lambda seconds: seconds[0] > before + 11)[0] >= before + 12
+    timed.page.clock.fast_forward(12_000)
+    timed.press("p")
+    timed.page.wait_for_selector("#question:has-text('Snippet 1')")
+    timed.page.wait_for_timeout(300)
+    assert not timed.folder(1).exists(), "who has only looked leaves nothing"
+
+
+def test_a_closed_page_has_nothing_to_recover(context: Any, server: Running) -> None:
+    with watched(context, server) as hand:
+        hand.draw(LINE)
+        hand.status()
+        hand.page.wait_for_timeout(800)
+        before = painting.read_info(hand.folder()).version
+        hand.page.reload()
+        hand.page.wait_for_selector("#timeline li", timeout=WAIT_MS)
+        assert times(hand, lambda seconds: seconds[0] > 0.8)[0] > 0.8
+        hand.page.wait_for_timeout(300)
+        assert hand.page.locator("#toast").inner_text() == ""
+        assert painting.read_info(hand.folder()).version == before + 1
+        assert hand.page.evaluate("localStorage.length") == 0
+
+
+# --- Palm and pen
+
+
+class Tablet:
+    """A pen and fingers on one screen."""
+
+    def __init__(self, hand: Hand) -> None:
+        self.hand = hand
+        self.session = hand.page.context.new_cdp_session(hand.page)
+
+    def pen(self, kind: str, x: float, y: float) -> None:
+        left, top = self.hand.view(x, y)
+        pressed = {"button": "left", "buttons": 1 if kind != "mouseReleased" else 0, "clickCount": 1}
+        self.session.send(
+            "Input.dispatchMouseEvent", {"type": kind, "x": left, "y": top, "pointerType": "pen", **pressed}
+        )
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        places = [dict(zip("xy", self.hand.view(*point), strict=True), id=k) for k, point in enumerate(points)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+
+@pytest.fixture
+def tablet(browser: Any, server: Running) -> Iterator[Tablet]:
+    context = browser.new_context(viewport={"width": 820, "height": 1180}, has_touch=True)
+    with watched(context, server) as hand:
+        hand.page.evaluate(
+            """() => {
+                window.kinds = [];
+                addEventListener("pointerdown", (event) => kinds.push(event.pointerType), true);
+            }"""
+        )
+        yield Tablet(hand)
+    context.close()
+
+
+@pytest.mark.parametrize("palm_first", [True, False])
+def test_a_palm_does_not_disturb_the_pen(tablet: Tablet, palm_first: bool) -> None:
+    if palm_first:
+        tablet.touch("touchStart", (90, 70))
+        tablet.touch("touchMove", (90, 72))
+    tablet.pen("mousePressed", *LINE[0])
+    for k, point in enumerate(LINE[1:]):
+        tablet.pen("mouseMoved", *point)
+        if k == 10:
+            tablet.touch("touchStart", (90, 70), *([(100, 70)] if palm_first else []))
+        if k > 10:
+            tablet.touch("touchMove", (90, 70 + k / 5), *([(100, 70)] if palm_first else []))
+    tablet.touch("touchEnd")
+    tablet.pen("mouseReleased", *LINE[-1])
+    assert sorted(set(tablet.hand.page.evaluate("kinds"))) == ["pen", "touch"]
+    close(tablet.hand.map(), [tablet.hand.brush(LINE)])
+    assert tablet.hand.page.locator("#zoom-value").inner_text() == "100 %"
+    tablet.touch("touchStart", CURVE[0])  # a finger paints again once the pen is up
+    for point in CURVE[1:]:
+        tablet.touch("touchMove", point)
+    tablet.touch("touchEnd")
+    close(tablet.hand.map(), [tablet.hand.brush(LINE), tablet.hand.brush(CURVE)])
+
+
+def test_the_side_buttons_of_a_mouse_do_not_paint(hand: Hand) -> None:
+    session = hand.page.context.new_cdp_session(hand.page)
+    x, y = hand.view(40, 40)
+    hand.page.evaluate("addEventListener('pointerdown', (event) => (window.pressed = event.button), true)")
+    for name, buttons, number in (("back", 8, 3), ("forward", 16, 4)):
+        place = {"x": x, "y": y, "button": name, "clickCount": 1}
+        session.send("Input.dispatchMouseEvent", {"type": "mousePressed", "buttons": buttons, **place})
+        session.send("Input.dispatchMouseEvent", {"type": "mouseMoved", "buttons": buttons, "x": x + 9, "y": y})
+        assert hand.page.evaluate("pressed") == number
+        assert hand.page.locator("[data-command=undo]").is_disabled()
+        assert hand.page.locator("#saved").get_attribute("data-status") == "saved"
+
+
+# --- What is said
+
+
+def test_the_private_file_leads_to_the_page(
+    context: Any, server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(webbrowser, "open", addresses.append)
+    with cli_paint._open(server.link):
+        page = context.new_page()
+        page.goto(addresses[0])
+        page.wait_for_selector("#timeline li", timeout=WAIT_MS)
+        assert page.url == server.link
+
+
+def test_an_old_refusal_is_forgotten_once_it_is_saved(context: Any, server: Running) -> None:
+    with watched(context, server, ("Failed to load resource",)) as hand:
+        refusing = "**/api/items/*"
+        answer = {"status": 422, "json": {"error": "too much paint"}}
+        hand.page.route(
+            refusing,
+            lambda route: route.fulfill(**answer) if route.request.method == "PUT" else route.continue_(),
+        )
+        hand.draw(LINE)
+        hand.status("refused")
+        assert hand.page.locator("#saved-text").inner_text() == "Not saved: too much paint"
+        hand.page.unroute(refusing)
+        hand.draw(CURVE)
+        hand.status()
+        assert hand.page.locator("#saved-text").inner_text() == "Saved"
+
+
+def test_brush_keys_of_other_keyboards(hand: Hand) -> None:
+    size, strength = (hand.page.locator(name) for name in ("#size-value", "#strength-value"))
+    hand.press("e", "e", "q", "Shift+e")
+    assert (size.inner_text(), strength.inner_text()) == ("9 px", "70 %")
+    for key in "[[}":  # as Windows tells AltGr, by which a German keyboard has them
+        hand.page.evaluate(
+            """(key) => document.body.dispatchEvent(new KeyboardEvent("keydown",
+                { key, ctrlKey: true, altKey: true, modifierAltGraph: true, bubbles: true, cancelable: true }))""",
+            key,
+        )
+    assert (size.inner_text(), strength.inner_text()) == ("7 px", "80 %")
+    hand.press("?")
+    assert "Q, [" in hand.page.locator("#keys").inner_text()

@@ -124,8 +124,10 @@ def test_what_is_no_operation_is_refused(wrong: Any) -> None:
     ],
 )
 def test_what_does_not_fit_the_map_is_refused(strokes: list[AnyOperation], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         check(strokes, SHAPE)
+    if "at most" in message:
+        assert "Undo" in str(caught.value), "a clear would be one more operation"
 
 
 def test_a_cheap_body_cannot_cost_minutes() -> None:

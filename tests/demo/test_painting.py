@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attune import artifacts
 from attune.attention import painting as format_
+from attune.attention import worklist
 from attune.attention.snippets import SNIPPETS
 from attune.attention.strokes import Copy, Interpolate, rasterise
 from attune.demo import painting, truth
@@ -112,6 +114,10 @@ def test_the_stage_saves_every_painting_the_same_way_each_time(folder: Path, run
     found = format_.list_paintings(folder / "one")
     assert len(found) == 6 + 2
     assert {place.annotator for place in found if place.painting.endswith("_again")} == {"kb"}
+    table = artifacts.read_table(folder / "snippets.csv", worklist.COLUMNS)
+    for name, own in table.groupby("annotator"):  # exactly what the page would have asked its painter for
+        asked = [item.painting for item in worklist.arrange(own, str(name))]
+        assert sorted(asked) == [place.painting for place in found if place.annotator == name]
     for place in found:
         made = format_.load(place.folder)
         painted = format_.read_map(place.folder)

@@ -31,7 +31,7 @@ from starlette.concurrency import run_in_threadpool
 
 from attune.attention import painting, security
 from attune.attention.painting import ConflictError, Painting
-from attune.attention.strokes import MAX_FRAMES, MAX_OPERATIONS, Growing, Operation
+from attune.attention.strokes import MAX_FRAMES, MAX_OPERATIONS, UNDO, Growing, Operation
 from attune.attention.worklist import Item
 from attune.params import Params
 from attune.problems import InputError
@@ -103,6 +103,7 @@ class _Desk:
     sequence: int = -1
     version: int = -1
     kept_at: float = -math.inf
+    content: object = None
     growing: Growing | None = None
     arrived: dict[str, int] = field(default_factory=dict)
 
@@ -187,7 +188,9 @@ class Studio:
             if not own or wanted.sequence > desk.sequence:
                 expected = desk.version if own and desk.version > wanted.version else wanted.version
                 self._check_version(desk.item, expected)
-                keep = wanted.kept or not own or time.monotonic() - desk.kept_at > KEEP_S
+                content = (wanted.strokes, wanted.labels)  # time spent looking alone makes no version that is kept
+                due = time.monotonic() - desk.kept_at > KEEP_S and content != desk.content
+                keep = wanted.kept or not own or due
                 desk.growing = desk.growing or Growing(shape)
                 try:
                     saved = painting.save(
@@ -203,6 +206,7 @@ class Studio:
                 if keep:
                     desk.kept_at = time.monotonic()
                 desk.writer, desk.sequence, desk.version = wanted.writer, wanted.sequence, saved.version
+                desk.content = content
             return {"version": desk.version, "state": _state(made, desk.item)}
 
     def _check_version(self, item: Item, expected: int) -> None:
@@ -299,7 +303,8 @@ def _save(studio: Studio, key: str, body: bytes) -> Response:
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, detail["loc"]))[:100]
-        raise security.RefusedError(422, f"{where}: {detail['msg']}"[:300]) from None
+        cure = f". {UNDO}" if detail["type"] == "too_long" and where == "strokes" else ""
+        raise security.RefusedError(422, f"{where}: {detail['msg']}{cure}"[:300]) from None
     try:
         return JSONResponse(studio.save(key, wanted))
     except ConflictError:

@@ -84,7 +84,7 @@ class Place:
         if port != str(self.port):
             return False
         if self.is_private:
-            return name in {"127.0.0.1", "localhost", "[::1]"}
+            return name in {"127.0.0.1", "localhost", "[::1]", self.host, f"[{self.host}]"}
         return name.lower() in {self.host.lower(), "localhost", socket.gethostname().lower()} or _is_numeric(name)
 
 

@@ -42,6 +42,7 @@ MAX_FRAMES, MAX_SIDE = 1000, 2048
 MAX_OPERATIONS = 5_000
 MAX_POINTS = 200_000  # of all strokes of one painting
 MAX_WORK = 400_000_000  # pixels in the boxes of all segments: bounds the time that a hostile painting costs
+UNDO = "Undo the last ones; clearing a frame would be one more."
 MARGIN = 64.0  # pixels by which a point may lie outside of the frame
 REACH = 4.0  # radii at which the brush ends
 THINNING = 0.25  # radii between points that are kept
@@ -146,7 +147,7 @@ def check(strokes: Sequence[AnyOperation], shape: Shape, name: str = "strokes") 
         ("pixels under all strokes together", work, MAX_WORK),
     ):
         if amount > most:
-            raise InputError(Problem(name, "", f"{amount} {what}", f"at most {most}", "Clear a frame and paint anew."))
+            raise InputError(Problem(name, "", f"{amount} {what}", f"at most {most}", UNDO))
 
 
 def rasterise(strokes: Sequence[AnyOperation], shape: Shape, radius_scale: float = 1.0) -> npt.NDArray[np.float32]:

@@ -1,15 +1,18 @@
 """A painter's list: which snippets one annotator paints, in which order, under which names the page knows them.
 
 The order looks random but depends on the names alone, so that it stays when the program starts again and when other
-snippets come or go. A few snippets come back in the second half of the list, as far from their first time as it
-allows; nothing that the page is told shows which. The page knows an item by :attr:`Item.key` alone, which says neither
-session nor time; labels and the other annotators' rows of the table are dropped where it is read.
+snippets come or go. The snippets that by the table's column ``again`` come back are shown early, and again half a list
+later, as far as the list allows; nothing that the page is told shows which. The page knows an item by :attr:`Item.key`
+alone, which says neither session nor time; labels and the other annotators' rows of the table are dropped where it is
+read.
 """
 
 import hashlib
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,9 +28,9 @@ COLUMNS = {
     "task": "str",
     "variable": "str",
     "start_ms": "int64",
+    "again": "int64",
 }
-FEWEST = 4  # snippets of a list in which a repetition is not noticed at once
-REPEATED = 1 / 8  # of a list
+EARLY = 3  # what comes back is first shown in about the first third of the list
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,17 @@ def read(path: Path, annotator: str, protocol: Protocol) -> list[Item]:
 
 def arrange(own: pd.DataFrame, annotator: str) -> list[Item]:
     """The items of a list in their order, repetitions included; see the module."""
-    rows = sorted(own.to_dict("records"), key=lambda row: _digest("order", annotator, str(row["snippet"])))
-    again = [f"{row['snippet']}{painting.AGAIN}" for row in _repeated(rows, annotator)]
-    order = [str(row["snippet"]) for row in rows]
-    half = -(-len(order) // 2)
-    for name in again:
-        order.insert(order.index(name.removesuffix(painting.AGAIN)) + half + 1, name)
-    by_snippet = {str(row["snippet"]): row for row in rows}
+
+    def place(row: dict[Hashable, Any]) -> int:
+        drawn = int(_digest("order", annotator, row["snippet"]), 16)
+        return drawn // EARLY if row["again"] else drawn
+
+    rows = sorted(own.to_dict("records"), key=place)
+    shown = [(float(rank), row["snippet"], row) for rank, row in enumerate(rows)]
+    later = -(-len(rows) // 2) + 0.5
+    shown += [(rank + later, name + painting.AGAIN, row) for rank, name, row in shown if row["again"]]
     items = []
-    for name in order:
-        row = by_snippet[name.removesuffix(painting.AGAIN) if name in again else name]
+    for _, name, row in sorted(shown, key=lambda entry: entry[:2]):
         fixed = {key: str(row[key]) for key in ("snippet", "session", "task", "variable")}
         key = _digest("key", annotator, name)[:20]
         items.append(Item(key=key, painting=name, start_ms=int(row["start_ms"]), **fixed))
@@ -107,15 +111,6 @@ def orphans(root: Path, annotator: str, items: list[Item]) -> list[Problem]:
     ]
 
 
-def _repeated(rows: list[dict[object, object]] | list[dict[str, object]], annotator: str) -> list[dict[str, object]]:
-    """The rows that come back: of the first half, so that there is time in between."""
-    if len(rows) < FEWEST:
-        return []
-    first = [{str(key): value for key, value in row.items()} for row in rows[: len(rows) // 2]]
-    first.sort(key=lambda row: _digest("again", annotator, str(row["snippet"])))
-    return first[: max(1, round(REPEATED * len(rows)))]
-
-
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(("attune paint", *parts)).encode()).hexdigest()
 
@@ -134,6 +129,8 @@ def _check(path: Path, own: pd.DataFrame, protocol: Protocol) -> None:
             problems.append(Problem(str(path), place, f"session {row.session}", "a session of the protocol", cure))
         if row.variable not in protocol.variables:
             problems.append(Problem(str(path), place, f"variable {row.variable}", "one of the protocol", cure))
+        if row.again not in (0, 1):
+            problems.append(Problem(str(path), place, f"again {row.again}", "0 or 1", cure))
         if str(row.snippet).endswith(painting.AGAIN):
             problems.append(Problem(str(path), place, str(row.snippet), f"an id without {painting.AGAIN}", cure))
     if problems:

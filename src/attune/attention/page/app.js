@@ -26,6 +26,7 @@ let k = 0;
 let playing = null;
 let looked = performance.now();
 let acted = performance.now();
+let away = false; // whether the page is hidden
 let opening = 0;
 
 const settings = {
@@ -43,7 +44,6 @@ const settings = {
 const stage = new Stage($("stage"), settings, {
   stroke: (point, other) => {
     pause();
-    acted = performance.now();
     saver.painting.begin(brush(other), point);
   },
   zoomed: (zoom) => ($("zoom-value").textContent = `${Math.round(100 * zoom)} %`),
@@ -97,7 +97,7 @@ function makeList() {
 async function saverOf(key) {
   if (savers.has(key)) return savers.get(key);
   const state = await api.item(key);
-  const made = new Saver(new Painting(state), overview.annotator);
+  const made = new Saver(new Painting(state), overview.annotator, () => saver === made && look());
   const kept = readJournal(overview.annotator, key);
   made.addEventListener("status", drawSaved);
   made.addEventListener("saved", ({ detail }) => {
@@ -168,10 +168,17 @@ function go(wanted) {
 
 /** Count the time since the last look for the frame that was shown. */
 function look() {
+  if (away) return;
   const now = performance.now();
   const until = Math.min(now, acted + LONGEST_LOOK_MS);
   if (saver && until > looked) saver.painting.spend(k, (until - looked) / 1000);
   looked = now;
+}
+
+/** The painter does something. What came before is counted first, else being away would count in full. */
+function act() {
+  look();
+  acted = performance.now();
 }
 
 function play() {
@@ -366,13 +373,14 @@ const ACTIONS = {
 };
 
 function run(command, event) {
-  acted = performance.now();
+  act();
   if (saver || command === "help") ACTIONS[command](event);
 }
 
 // --- Wiring
 
 function wire() {
+  for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) addEventListener(kind, act, { capture: true, passive: true });
   addEventListener("keydown", (event) => {
     if ($("help").open || isTaken(event)) return;
     const command = commandOf(event);
@@ -400,13 +408,18 @@ function wire() {
   $("scrub").addEventListener("input", () => { pause(); go(Number($("scrub").value) - 1); });
   $("notice-mine").addEventListener("click", () => saver.resolve(true));
   $("notice-theirs").addEventListener("click", () => saver.resolve(false));
-  addEventListener("pointermove", () => (acted = performance.now()));
-  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : (looked = performance.now())));
+  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : comeBack()));
   addEventListener("pagehide", leave);
 }
 
 function leave() {
-  for (const one of savers.values()) one.leave();
+  for (const one of savers.values()) one.leave(); // the one that is shown looks at the clock
+  away = document.hidden;
+}
+
+function comeBack() {
+  away = false;
+  looked = acted = performance.now();
 }
 
 /** Save what earlier visits left in this browser for other items of the list. */

@@ -6,10 +6,10 @@ export const COMMANDS = {
   forward: { keys: ["ArrowRight", "."], shown: "→", help: "Next frame" },
   first: { keys: ["Home"], shown: "Home", help: "First frame" },
   last: { keys: ["End"], shown: "End", help: "Last frame" },
-  smaller: { keys: ["["], shown: "[", help: "Smaller brush" },
-  larger: { keys: ["]"], shown: "]", help: "Larger brush" },
-  weaker: { keys: ["{"], shown: "{", help: "Weaker brush" },
-  stronger: { keys: ["}"], shown: "}", help: "Stronger brush" },
+  smaller: { keys: ["q", "["], shown: "Q, [", help: "Smaller brush" },
+  larger: { keys: ["e", "]"], shown: "E, ]", help: "Larger brush" },
+  weaker: { keys: ["Shift+q", "{"], shown: "Shift Q, {", help: "Weaker brush" },
+  stronger: { keys: ["Shift+e", "}"], shown: "Shift E, }", help: "Stronger brush" },
   tool: { keys: ["x"], shown: "X", help: "Add or remove with the first button" },
   undo: { keys: ["Ctrl+z", "u"], shown: "Ctrl Z", help: "Undo" },
   redo: { keys: ["Ctrl+Shift+z", "Ctrl+y", "Shift+u"], shown: "Ctrl Shift Z", help: "Redo" },
@@ -51,12 +51,14 @@ const BY_KEY = new Map(Object.entries(COMMANDS).flatMap(([name, { keys }]) => ke
 
 /** The command of a keyboard event, or undefined. */
 export function commandOf(event) {
-  if (event.altKey) return undefined;
+  const altGr = event.getModifierState("AltGraph"); // some systems tell it as Ctrl and Alt, and need it for [ ] { }
+  if (event.altKey && !altGr) return undefined;
   const letter = event.key.length === 1 && event.key.toLowerCase() !== event.key.toUpperCase();
   const named = event.key.length > 1;
   const key = letter ? event.key.toLowerCase() : event.key;
   const shift = event.shiftKey && (letter || named) ? "Shift+" : "";
-  return BY_KEY.get(`${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${shift}${key}`);
+  const ctrl = event.metaKey || (event.ctrlKey && !altGr) ? "Ctrl+" : "";
+  return BY_KEY.get(`${ctrl}${shift}${key}`);
 }
 
 /** Whether a control that has the focus needs a key for itself. */

@@ -2,6 +2,7 @@
 
 import { Line, applied, emptyMap, rasterise } from "./raster.js";
 
+const LEAST_S = 0.5; // of time that is worth a save by itself
 const REMEMBERED = 60; // maps of earlier moments, so that undo is instant
 
 export class Painting extends EventTarget {
@@ -21,6 +22,7 @@ export class Painting extends EventTarget {
     this.labels = { ...labels };
     this.seconds = Array.from({ length: this.frames }, (_, k) => seconds[k] ?? 0);
     this.live = null;
+    this.uncounted = 0;
     this.#replay();
     this.revision = 0;
     this.dispatchEvent(new Event("change"));
@@ -110,6 +112,14 @@ export class Painting extends EventTarget {
 
   spend(k, seconds) {
     this.seconds[k] += seconds;
+    this.uncounted += seconds;
+  }
+
+  /** Make the time since the last snapshot a change that is to be saved; one who has only looked leaves nothing. */
+  settle() {
+    if (this.uncounted < LEAST_S || (!this.version && this.isUntouched)) return;
+    this.uncounted = 0;
+    this.revision += 1;
   }
 
   get isUntouched() {

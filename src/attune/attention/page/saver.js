@@ -49,6 +49,12 @@ function sorted(operation) {
   return Object.fromEntries(Object.entries(operation).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
+/** What a painting says, for comparing: a label that is open is none. */
+function plain({ strokes, labels, seconds }) {
+  const given = Object.entries(labels ?? {}).filter(([, value]) => value != null);
+  return JSON.stringify([strokes.map(sorted), sorted(Object.fromEntries(given)), seconds]);
+}
+
 /**
  * Saves one painting. `status` is saved, waiting, saving, offline, conflict or refused; an event `status` tells of a
  * change.
@@ -56,6 +62,7 @@ function sorted(operation) {
 export class Saver extends EventTarget {
   #saved = 0; // revision
   #sent = -1; // revision
+  #left = -1; // revision that was sent when the page was left
   #underWay = 0;
   #timer = null;
   #lastStart = -Infinity;
@@ -63,8 +70,10 @@ export class Saver extends EventTarget {
   #journalTimer = null;
   #keep = false;
 
-  constructor(painting, annotator) {
+  /** `look` brings the painting's times up to date. */
+  constructor(painting, annotator, look) {
     super();
+    this.look = look;
     this.painting = painting;
     this.annotator = annotator;
     this.status = "saved";
@@ -82,17 +91,24 @@ export class Saver extends EventTarget {
   /** Save now; resolves when an attempt has been made. */
   async flush(keep = false) {
     this.#keep ||= keep;
+    this.#settle();
     if (this.painting.revision !== this.#saved || keep) await this.#save();
   }
 
   /** The page may be about to go away: nothing after this is certain to run. */
   leave() {
+    this.#settle();
     this.#journal();
-    if (this.painting.revision === this.#saved || this.status === "conflict") return;
+    const { revision } = this.painting;
+    if (revision === this.#saved || revision === this.#left || this.status === "conflict") return;
     const content = this.#content();
     if (JSON.stringify(content).length < KEEPALIVE_LIMIT) {
-      const revision = this.painting.revision;
-      api.save(this.painting.key, content, true).then((answer) => this.#arrived(answer, revision)).catch(() => this.#plan(0));
+      this.#left = revision; // a page that closes is hidden first: once is enough
+      const failed = () => {
+        this.#left = -1;
+        this.#plan(0);
+      };
+      api.save(this.painting.key, content, true).then((answer) => this.#arrived(answer, revision)).catch(failed);
     } else {
       this.#plan(0);
     }
@@ -115,10 +131,14 @@ export class Saver extends EventTarget {
     }
   }
 
-  /** Take over what the browser kept of a page that was closed too early. */
+  /** Take over what the browser kept of a page that was closed too early; tells whether that is worth a word. */
   recover(kept) {
     const version = this.painting.version;
     const server = this.painting.snapshot();
+    if (plain(kept) === plain(server)) {
+      dropJournal(this.annotator, this.painting.key); // only the answer was lost
+      return false;
+    }
     if (kept.version !== version && !beginsWith(kept.strokes, server.strokes)) {
       if (beginsWith(server.strokes, kept.strokes)) {
         dropJournal(this.annotator, this.painting.key);
@@ -131,7 +151,12 @@ export class Saver extends EventTarget {
     this.painting.replace({ ...kept, version });
     this.#saved = -1;
     this.#noticed();
-    return true;
+    return plain({ ...kept, seconds: 0 }) !== plain({ ...server, seconds: 0 });
+  }
+
+  #settle() {
+    this.look();
+    this.painting.settle();
   }
 
   #noticed() {
@@ -174,6 +199,8 @@ export class Saver extends EventTarget {
 
   #content() {
     sequence += 1;
+    this.look();
+    this.painting.uncounted = 0;
     const { version } = this.painting;
     return { version, writer: WRITER, sequence, kept: this.#keep, ...this.painting.snapshot() };
   }
@@ -209,8 +236,7 @@ export class Saver extends EventTarget {
     }
     this.#failures += 1;
     const offline = error instanceof api.Unreachable || error.status >= 500;
-    this.reason = offline ? "" : error.message;
-    this.#set(offline ? "offline" : "refused");
+    this.#set(offline ? "offline" : "refused", offline ? "" : error.message);
     this.#plan(Math.min(LONGEST_WAIT_MS, 500 * 2 ** this.#failures));
   }
 
@@ -223,6 +249,7 @@ export class Saver extends EventTarget {
 
   #journal() {
     if (this.painting.revision === this.#saved) return;
+    this.look();
     const content = { version: this.painting.version, ...this.painting.snapshot() };
     try {
       localStorage.setItem(journalName(this.annotator, this.painting.key), JSON.stringify(content));
@@ -231,9 +258,9 @@ export class Saver extends EventTarget {
     }
   }
 
-  #set(status) {
-    if (status === this.status) return;
-    this.status = status;
+  #set(status, reason = "") {
+    if (status === this.status && reason === this.reason) return;
+    Object.assign(this, { status, reason });
     this.dispatchEvent(new Event("status"));
   }
 }

@@ -2,6 +2,8 @@
 // view coordinates are CSS pixels of the canvas.
 
 const MOST_ZOOM = 8;
+const [FIRST, MIDDLE, SECOND, ERASER] = [0, 1, 2, 5]; // of PointerEvent.button; 3 and 4 go back and forward in browsers
+const BUTTONS = [FIRST, MIDDLE, SECOND, ERASER];
 
 /** Colours of the values 0, 1/255 ... 1, as red, green and blue one after the other. */
 export function colours(ofValue) {
@@ -163,18 +165,19 @@ export class Stage {
   }
 
   #down(event) {
-    if (!this.painting) return;
+    if (!this.painting || !BUTTONS.includes(event.button)) return;
     event.preventDefault();
+    if (event.pointerType === "touch" && this.#pointersOf("pen").length) return; // the palm of the hand that draws
+    if (event.pointerType === "pen") this.#forgetTouches(); // the palm came first
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
     this.cursor = this.#at(event);
-    if (event.pointerType === "touch" && this.pointers.size > 1) {
-      this.painting.cancel(); // the second finger says that this is no stroke
-      this.drawing = null;
-    } else if (event.button !== 1 && this.drawing === null && !this.painting.live) {
+    if (event.pointerType === "touch" && this.#pointersOf("touch").length > 1) {
+      this.#cancelTouch(); // the second finger says that this is no stroke
+    } else if (event.button !== MIDDLE && this.drawing === null && !this.painting.live) {
       this.drawing = event.pointerId;
-      const other = event.button === 2 || event.button === 5; // a pen's eraser is button 5
+      const other = event.button === SECOND || event.button === ERASER;
       this.startStroke(this.cursor, other);
     }
     this.draw();
@@ -183,12 +186,13 @@ export class Stage {
   #move(event) {
     if (!this.painting) return;
     const before = this.pointers.get(event.pointerId);
+    if (event.pointerType === "touch" && !before) return; // a palm
     if (before) this.pointers.set(event.pointerId, event);
     this.cursor = this.#at(event);
     if (event.pointerId === this.drawing) {
       const events = event.getCoalescedEvents?.() ?? [];
       for (const one of events.length ? events : [event]) this.painting.extend(this.#at(one));
-    } else if (before && this.pointers.size === 2 && event.pointerType === "touch") {
+    } else if (event.pointerType === "touch" && this.#pointersOf("touch").length === 2) {
       this.#pinch(before, event);
     } else if (before && event.buttons & 4) {
       this.pan(event.clientX - before.clientX, event.clientY - before.clientY);
@@ -196,8 +200,23 @@ export class Stage {
     this.draw();
   }
 
+  #pointersOf(type) {
+    return [...this.pointers.values()].filter((one) => one.pointerType === type);
+  }
+
+  #cancelTouch() {
+    if (this.pointers.get(this.drawing)?.pointerType !== "touch") return;
+    this.painting.cancel();
+    this.drawing = null;
+  }
+
+  #forgetTouches() {
+    this.#cancelTouch();
+    for (const { pointerId } of this.#pointersOf("touch")) this.pointers.delete(pointerId);
+  }
+
   #pinch(before, event) {
-    const other = [...this.pointers.values()].find((one) => one.pointerId !== event.pointerId);
+    const other = this.#pointersOf("touch").find((one) => one.pointerId !== event.pointerId);
     const distance = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
     const box = this.canvas.getBoundingClientRect();
     const middle = [(event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top];
