@@ -28,6 +28,7 @@ def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     checked = project.run("attune", "validate", "data/raw")
     assert "0 error(s)" in checked.stdout
     project.run("dvc", "add", "data/raw")
+    project.run("sh", "-c", 'echo "  remote: restricted" >> data/raw.dvc')
     project.run("git", "add", "data/raw.dvc", "params.yaml")
     ran = project.run("dvc", "repro").stdout
     assert "record" not in ran  # the demo is not part of a lab's pipeline
