@@ -88,14 +88,16 @@ def staged(folder: Path) -> Iterator[Blob]:
     return (blob for blob in tracked(folder) if blob.path in changed)
 
 
-def history(folder: Path, revisions: str = "--all") -> Iterator[Blob]:
-    """Everything that any branch, tag, stash or experiment reaches: files, and commits for their messages.
+def history(folder: Path, revision: str | None = None) -> Iterator[Blob]:
+    """Everything that any branch, tag, stash or experiment reaches or reached: files, and commits for their messages.
 
     Args:
         folder: the repository.
-        revisions: a branch or commit to look at its history alone.
+        revision: a branch or commit to look at its history alone.
     """
-    for line in _git(folder, "rev-list", "--objects", revisions).splitlines():
+    # Only the reflog has stashes but the newest.
+    chosen = [revision] if revision else ["--all", "--reflog"]
+    for line in _git(folder, "rev-list", "--objects", *chosen).splitlines():
         name, _, path = line.partition(" ")
         yield Blob(name, path)
     yield from tracked(folder)

@@ -58,8 +58,7 @@ def stores(folder: Path) -> tuple[Path, list[tuple[str, str]]]:
 
 def versions(folder: Path, stores: Iterable[Path]) -> Iterator[Version]:
     """All that commits, experiments, stashes, the index, the workspace and the run-caches of some stores name."""
-    blobs = [*guard.history(folder), *guard.history(folder, "--reflog")]
-    names = {blob.name for blob in blobs if blob.path.endswith((".lock", ".dvc"))}
+    names = {blob.name for blob in guard.history(folder) if blob.path.endswith((".lock", ".dvc"))}
     texts = [data for _, kind, data in guard.contents(folder, names) if kind == "blob"]
     files = [*folder.glob("**/dvc.lock"), *folder.glob("**/*.dvc"), *(run for store in stores for run in _runs(store))]
     for text in [*texts, *(path.read_bytes() for path in files if path.is_file())]:
