@@ -164,7 +164,9 @@ def test_the_newest_run_is_meant_unless_one_is_named(tmp_path: Path) -> None:
         cluster.load(tmp_path, None)
     for number, name in enumerate(("finetune-001", "train-001")):
         run = a_run(tmp_path / "data" / "work" / "cluster" / name, {"a": script("pass")})
-        os.utime(run.folder / "run.json", (number, number))
+        run.code.mkdir(exist_ok=True)
+        os.utime(run.code, (number, number))
+        os.utime(run.folder / "run.json", (9 - number, 9 - number))  # the older one has been tried again since
     assert cluster.load(tmp_path, None).folder.name == "train-001"
     assert cluster.load(tmp_path, "finetune-001").folder.name == "finetune-001"
     with pytest.raises(InputError, match="expected finetune-001 or train-001, found no run finetune-009"):
@@ -172,6 +174,19 @@ def test_the_newest_run_is_meant_unless_one_is_named(tmp_path: Path) -> None:
 
 
 # Planning
+
+
+def test_the_project_s_own_package_is_frozen_whatever_runs(tmp_path: Path) -> None:
+    for name in ("src/attune", "stages"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "src/attune/__init__.py").write_text("# this checkout's\n")
+    (tmp_path / "params.yaml").write_text("engagement: {}\n")
+    folder = cluster._freeze(tmp_path, "train")
+    assert (folder / "code/src/attune/__init__.py").read_text() == "# this checkout's\n"
+    (tmp_path / "src/attune/__init__.py").unlink()
+    (tmp_path / "src/attune").rmdir()
+    installed = cluster._freeze(tmp_path, "train") / "code/src/attune/cluster.py"
+    assert installed.read_bytes() == Path(cluster.__file__).read_bytes()
 
 
 def test_a_run_is_frozen_and_planned_with_the_commands_of_the_pipeline(project: Project) -> None:

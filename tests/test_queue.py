@@ -1,16 +1,19 @@
 """Queueing variants, in part with the real dvc on a project of one stage."""
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from attune import leaderboard, params, queue
-from attune.learning import finetune_search
+from attune.learning import finetune_search, summary
 from attune.learning.finetune_search import FinetuneSearchConfig
 from attune.problems import InputError
 
@@ -60,6 +63,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repository(project: Path) -> Path:
+    return start(project)
+
+
+def start(project: Path) -> Path:
     run(project, "git", "init", "--quiet")
     run(project, "dvc", "init", "--quiet")
     run(project, "git", "add", "--all")
@@ -89,7 +96,26 @@ def test_a_variant_is_the_same_whatever_their_number(project: Path) -> None:
     few, many = queue.draw("train", config, 2), queue.draw("train", config, 9)
     assert many[:2] == few
     assert len({variant.name for variant in many}) == 9
-    assert all(re.fullmatch(r"train-00\d-[0-9a-f]{6}", variant.name) for variant in many)
+    assert all(re.fullmatch(r"train-00\d-[0-9a-f]{8}", variant.name) for variant in many)
+
+
+@pytest.mark.parametrize("target", ["head", "train"])
+def test_twenty_settings_are_twenty_different_ones(target: str) -> None:
+    config = params.load(f"engagement.queue.{target}", queue.QueueConfig, ROOT / "params.yaml")
+    variants = queue.draw(target, config, 20)
+    assert len({json.dumps(variant.settings, sort_keys=True) for variant in variants}) == 20
+
+
+def test_a_space_that_holds_fewer_gives_each_once() -> None:
+    config = queue.QueueConfig.model_validate({"space": {"a": {"choice": [1, 2]}, "b": {"choice": [True, False]}}})
+    variants = queue.draw("head", config, 10)
+    assert len({json.dumps(variant.settings) for variant in variants}) == len(variants) == 4
+
+
+def test_equal_settings_are_the_same_whatever_their_index() -> None:
+    there = {"head-002-0123abcd", "train-001-00000000", "mine"}
+    assert queue.same("head-000-0123abcd", there) == "head-002-0123abcd"
+    assert queue.same("train-000-0123abcd", there) is None
 
 
 def test_other_values_have_another_name(project: Path) -> None:
@@ -145,8 +171,85 @@ def test_queue_run_compare_apply(repository: Path) -> None:
     assert "# kept" in (repository / "params.yaml").read_text(encoding="utf-8")
 
 
-def test_no_target_is_compared_by_the_test_fold() -> None:
-    assert not [target for target in queue.TARGETS.values() if "test" in target.metric]
+def ranking(monkeypatch: pytest.MonkeyPatch, experiments: list[dict[str, Any]]) -> list[str]:
+    """What the leaderboard says of models of these scores, through the summary that experiments are compared by."""
+    shown = [
+        {
+            "name": f"train-{number:03d}-{'0' * 8}",
+            "revs": [
+                {
+                    "rev": str(number),
+                    "data": {"metrics": {queue.TARGETS["train"].file: {"data": summary.headline([model])}}},
+                }
+            ],
+        }
+        for number, model in enumerate(experiments)
+    ]
+    monkeypatch.setattr(queue, "run_dvc", lambda *_: json.dumps([{"experiments": shown}]))
+    return [entry.name for entry in leaderboard.read(Path(), "train")]
+
+
+def test_the_test_fold_has_no_part_in_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    def model(validation: float, test: float) -> dict[str, Any]:
+        metrics = {name: {"value": test, "low": test, "high": test} for name in ("f1", "balanced_accuracy")}
+        scores = {"model": metrics, "human": metrics, "chance": {"f1": test / 2, "balanced_accuracy": 0.5}}
+        validated = {"f1": validation, "head_f1": validation}
+        return {"task": "people", "variable": "attending", "validation": validated, "test": scores}
+
+    validations = [0.4, 0.9, 0.6, 0.7]
+    rankings = [
+        ranking(monkeypatch, [model(*pair) for pair in zip(validations, tests, strict=True)])
+        for tests in itertools.permutations([0.1, 0.3, 0.8, 0.99])
+    ]
+    assert all(each == rankings[0] for each in rankings)
+    assert [name.split("-")[1] for name in rankings[0]] == ["001", "003", "002", "000"]
+
+
+@pytest.mark.endurance
+def test_two_workers_and_one_experiment_that_fails(repository: Path) -> None:
+    run(repository, "attune", "queue", "train", "--settings", "3")
+    run(repository, "dvc", "exp", "run", "--queue", "--name", "train-999-broken", "-S", "train.rate=2.0")
+    run(repository, "dvc", "queue", "start", "--jobs", "2")
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        states = [entry.state for entry in leaderboard.read(repository, "train")]
+        if not {"queued", "running"} & {state.lower() for state in states}:
+            break
+        time.sleep(2)
+    assert states == ["success"] * 3 + ["failed"]
+    assert "a rate that cannot work" in run(repository, "dvc", "queue", "logs", "train-999-broken").stdout
+
+
+GATHERED = """\
+import json, pathlib
+from ruamel.yaml import YAML
+settings = YAML(typ="safe", pure=True).load(pathlib.Path("params.yaml").read_text())
+first = settings["engagement"]["finetune_search"]["first"]
+out = pathlib.Path("data/processed/finetune_search")
+out.mkdir(parents=True, exist_ok=True)
+name = f"{first:032x}"
+(out / "results.json").write_text(json.dumps({name: {"hash": name, "score": 0.5 + first}}))
+(out / "validation.json").write_text(json.dumps({"finetune_search_f1": 0.5 + first}))
+"""
+
+
+@pytest.mark.slow
+def test_rows_of_experiments_are_gathered_through_dvc(project: Path) -> None:
+    (project / "params.yaml").write_text("engagement: {finetune_search: {first: 0}}\n")
+    (project / "stage.py").write_text(GATHERED)
+    (project / "dvc.yaml").write_text(
+        "stages: {finetune_search: {cmd: python stage.py, params: [engagement.finetune_search], deps: [stage.py],"
+        " outs: [data/processed/finetune_search]}}\nmetrics: [data/processed/finetune_search/validation.json]\n"
+    )
+    start(project)
+    for index in (1, 2):
+        setting = f"engagement.finetune_search.first={index}"
+        run(project, "dvc", "exp", "run", "--name", f"finetune-{index:03d}-{'0' * 8}", "-S", setting)
+    assert "2 row(s) of 2 experiment(s) are new" in run(project, "attune", "gather").stdout
+    for index in (1, 2):
+        row = finetune_search.read_result(project / "data/work/finetune_search", f"{index:032x}")
+        assert row == {"hash": f"{index:032x}", "score": 0.5 + index}
+    assert "0 row(s) of 2" in run(project, "attune", "gather").stdout
 
 
 def test_the_parts_of_a_search_are_the_settings_that_it_would_draw() -> None:

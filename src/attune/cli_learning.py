@@ -31,16 +31,18 @@ def queue(
         variants = queue.draw_parts(params.load("engagement.finetune_search", FinetuneSearchConfig), settings)
     else:
         variants = queue.draw(target, params.load(f"engagement.queue.{target}", queue.QueueConfig), settings)
+    if len(variants) < settings:
+        print(f"engagement.queue.{target}.space holds only {len(variants)} different settings.", file=sys.stderr)
     known = queue.names(folder)
     added = 0
     for variant in variants:
-        if variant.name in known:
-            print(f"{variant.name}: there already")
+        if there := queue.same(variant.name, known):
+            print(f"{there}: there already")
             continue
         queue.enqueue(variant, folder, queue.TARGETS[target].stage)
         added += 1
         print(f"{variant.name}: " + ", ".join(f"{key}={value}" for key, value in variant.settings.items()))
-    print(f"{added} queued, {settings - added} there already. Next:")
+    print(f"{added} queued, {len(variants) - added} there already. Next:")
     print("  dvc queue start -j 2         works them off, two at a time")
     print("  dvc queue status             shows how far it is; dvc queue logs NAME what one printed")
     print(f"  attune leaderboard {target:<9} ranks what has finished, by the validation")

@@ -68,11 +68,12 @@ def forget(
         return
     print(f"Erased: {forgetting.erase(traces, remotes)} file(s) and folder(s).")
     print("Next: take the session out of params.yaml, `dvc add` a raw folder that is tracked so, `dvc repro`, commit,")
-    print("`dvc push`; then the same command in every other clone, and in backups (docs/privacy.md).")
+    print("`dvc push`; then the same command in every other clone, and in backups (docs/privacy.md). Keep the list of")
+    print("models and outputs above: nobody can make it again.")
 
 
 def _tell(session: str, traces: "Traces", remotes: bool) -> None:
-    from attune.privacy import forgetting
+    from attune.privacy import records
 
     print(f"Workspace: {len(traces.workspace)} file(s) and folder(s) to erase")
     for path in traces.workspace:
@@ -89,15 +90,29 @@ def _tell(session: str, traces: "Traces", remotes: bool) -> None:
         print(f"Remote {name} ({url}): {len(files)} file(s) here" if files else f"Remote {name} ({url}):")
         if not (files and remotes):
             for md5 in traces.objects:
-                print(f"  {_removal(url, forgetting.object_path(md5))}")
-    print(f"Models that used {session}; whether they may stay is yours to decide: {len(traces.models) or 'none'}")
-    for name, versions in traces.models.items():
-        print(f"  {name} in {versions} version(s)")
+                print(f"  {_removal(url, records.object_path(md5))}")
+    _tell_derived(session, traces)
     print(f"Git: {len(traces.in_git)} file(s) of the last commit mention it, and older commits may")
     for name in traces.in_git:
         print(f"  {name}")
     for line in traces.lines:
         print(f"params.yaml, line {line}")
+
+
+def _tell_derived(session: str, traces: "Traces") -> None:
+    print(f"Models that used {session}; whether they may stay is yours to decide: {len(traces.models) or 'none found'}")
+    for name, versions in traces.models.items():
+        print(f"  {name} in {versions} version(s)")
+    print(f"Other outputs made from it, which do not name it and are not erased: {len(traces.derived) or 'none found'}")
+    for name, versions in traces.derived.items():
+        print(f"  {name} in {versions} version(s)")
+    if traces.lost:
+        print(
+            f"Unknown: {traces.lost} version(s) of folders whose list of files is in no store here: erased before, or"
+        )
+        print(
+            "never fetched. What models and outputs come from them stands in what an earlier `attune forget` printed."
+        )
 
 
 def _removal(url: str, name: str) -> str:

@@ -143,7 +143,7 @@ def load(project: Path, name: str | None) -> Run:
     Raises:
         InputError: there is none.
     """
-    records = sorted((project / RUNS).glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+    records = sorted((project / RUNS).glob(f"*/{RECORD}"), key=lambda path: _made(path.parent))
     names = [path.parent.name for path in records]
     if not names or (name is not None and name not in names):
         found = f"no run {name}" if name else "no run"
@@ -151,6 +151,12 @@ def load(project: Path, name: str | None) -> Run:
         raise InputError(Problem(str(RUNS), "", found, " or ".join(sorted(names)) or "a run", cure))
     folder = (project / RUNS / (name or names[-1])).resolve()
     return Run(folder, Record.model_validate(artifacts.read_json(folder / RECORD)))
+
+
+def _made(folder: Path) -> float:
+    """When a run was made: nobody adds to its frozen project later, whereas every attempt writes its record anew."""
+    code = folder / "code"
+    return code.stat().st_mtime if code.is_dir() else 0.0
 
 
 def plan_search(project: Path, resources: Resources, settings: int | None) -> Run:
@@ -239,7 +245,9 @@ def _freeze(project: Path, kind: Kind) -> Path:
     folder = _new_folder(project / RUNS, kind)
     code = folder / "code"
     skipped = shutil.ignore_patterns("__pycache__", "dvc.yaml", "dvc.lock", "*.partial")  # DVC looks for pipelines
-    shutil.copytree(Path(attune.__file__).parent, code / "src" / "attune", ignore=skipped)
+    own = project / "src" / "attune"  # what runs here may be another checkout's, or an installed package
+    package = own if own.is_dir() else Path(attune.__file__).parent
+    shutil.copytree(package, code / "src" / "attune", ignore=skipped)
     shutil.copytree(project / "stages", code / "stages", ignore=skipped)
     shutil.copy2(project / params.FILE, code / params.FILE)
     for name in LINKED:

@@ -247,12 +247,14 @@ def _queue() -> dict[str, str]:
 
 def _processes(run: Run, jobs: Sequence[str]) -> dict[str, str]:
     """Processes of the local executor that are there and belong to this run, not to one that got their number."""
+    import psutil
+
     found = {}
     for name in jobs:
         try:
-            line = Path("/proc", name, "cmdline").read_bytes()
-        except OSError:
+            line = psutil.Process(int(name)).cmdline()
+        except (psutil.Error, ValueError):  # gone, a zombie, or somebody else's
             continue
-        if str(run.folder).encode() in line:
+        if any(str(run.folder) in part for part in line):
             found[name] = "RUNNING"
     return found

@@ -2,7 +2,7 @@
 
 DVC sweeps over lists of values alone, so settings are drawn here and each is queued with explicit values, as an
 experiment of its own name: the target, the index of the setting and a hash of its values. The same parameters give the
-same names, so that queueing again adds only what is not there.
+same names, and what counts is the hash, so that queueing again adds only what is not there.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from attune.params import Params
 from attune.problems import InputError, Problem
 
 Scalar = search.Scalar
+DRAWS = 50  # for each setting that is wanted
 
 
 class QueueConfig(Params):
@@ -70,9 +71,17 @@ class Variant:
 
 
 def draw(target: str, config: QueueConfig, count: int) -> list[Variant]:
-    """The first ``count`` settings of a space; each is the same whatever their number."""
-    drawn = [search.draw(config.space, index, config.seed) for index in range(count)]
-    return [Variant(_name(target, index, settings), settings) for index, settings in enumerate(drawn)]
+    """The first ``count`` different settings of a space; each is the same whatever their number.
+
+    They are fewer where the space, of listed values alone, holds no more (or hardly ever draws them).
+    """
+    found: dict[str, Variant] = {}
+    for index in range(DRAWS * count):
+        settings = search.draw(config.space, index, config.seed)
+        found.setdefault(json.dumps(settings, sort_keys=True), Variant(_name(target, index, settings), settings))
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
 def draw_parts(config: FinetuneSearchConfig, count: int) -> list[Variant]:
@@ -92,7 +101,15 @@ def draw_parts(config: FinetuneSearchConfig, count: int) -> list[Variant]:
 
 def _name(target: str, index: int, settings: dict[str, Scalar]) -> str:
     content = json.dumps(settings, sort_keys=True).encode()
-    return f"{target}-{index:03d}-{hashlib.sha256(content).hexdigest()[:6]}"
+    return f"{target}-{index:03d}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def same(name: str, names: set[str]) -> str | None:
+    """The experiment among some that has the settings of the one of this name, whatever its index."""
+    target, _, digest = name.partition("-")[0], *name.rpartition("-")[1:]
+    return next(
+        (other for other in sorted(names) if other.startswith(f"{target}-") and other.endswith(f"-{digest}")), None
+    )
 
 
 def names(folder: Path) -> set[str]:
@@ -101,9 +118,16 @@ def names(folder: Path) -> set[str]:
     Raises:
         InputError: DVC cannot tell.
     """
-    status = run_dvc(folder, "queue", "status").splitlines()
-    # A line holds: task, name if it has one, time in two words, status.
-    queued = {fields[1] for line in status if len(fields := line.split()) == 5}
+    from dvc.exceptions import DvcException  # takes a second
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(folder)) as repo:  # the table that `dvc queue status` prints is for people
+            queued = {str(task["name"]) for task in repo.experiments.celery_queue.status() if task["name"]}
+    except DvcException as error:
+        found = str(error).splitlines()[0]
+        cure = "Run in the project's folder, with a first commit."
+        raise InputError(Problem("dvc queue status", "", found, "success", cure)) from None
     return queued | set(run_dvc(folder, "exp", "list", "--name-only").split())
 
 

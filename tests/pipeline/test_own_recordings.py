@@ -33,6 +33,7 @@ def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     checked = project.run("attune", "validate", RAW)
     assert "0 error(s)" in checked.stdout
     project.run("dvc", "add", RAW)
+    project.run("sh", "-c", f'echo "  remote: restricted" >> "{RAW}.dvc"')
     project.run("git", "add", f"{RAW}.dvc", "params.yaml")
     ran = project.run("dvc", "repro").stdout
     assert "record" not in ran  # the demo is not part of a lab's pipeline

@@ -19,9 +19,13 @@ stages:
   frames:
     cmd: mkdir -p data/processed/frames models && for s in data/raw/video/*; do
       cp $s data/processed/frames/$(basename $s .mp4).npy; done && ls data/raw/video > data/processed/spans.csv &&
-      cat data/raw/video/* > models/a.safetensors
+      cat data/raw/video/* > models/a.safetensors && wc -c data/raw/video/* | tail -n 1 > data/processed/size
     deps: [data/raw]
-    outs: [data/processed/frames, data/processed/spans.csv, models/a.safetensors]
+    outs: [data/processed/frames, data/processed/spans.csv, data/processed/size, models/a.safetensors]
+  measure:
+    cmd: tr -d ' ' < data/processed/size > data/processed/features
+    deps: [data/processed/size]
+    outs: [data/processed/features]
 """
 
 
@@ -83,6 +87,7 @@ def test_a_dry_run_changes_nothing_and_names_all(project: Path) -> None:
     assert names == {"data/raw/video/kid1.mp4", "data/processed/frames/kid1.npy", "data/work"}
     assert [path.name for path in traces.mixed] == ["spans.csv"]
     assert traces.models == {"models/a.safetensors": 2}
+    assert traces.derived == {"data/processed/size": 2, "data/processed/features": 2}
     assert traces.in_git == ["params.yaml"]
     assert traces.lines == ["1: groups: [kid1, kid2]"]
     assert {name for name, _, _ in traces.remotes} == {"team", "far"}
@@ -151,12 +156,75 @@ def test_the_command_tells_what_to_do_on_other_remotes(project: Path) -> None:
     assert not (project / "data/raw/video/kid1.mp4").exists()
 
 
+def test_records_of_runs_go_too_and_uncommitted_runs_are_searched(project: Path) -> None:
+    video = project / "data/raw/video/kid1.mp4"
+    before = video.read_bytes()
+    for data in (SECRET + b" never committed", before):
+        video.write_bytes(data)
+        dvc(project, "add", "-q", "data/raw")
+        dvc(project, "repro", "-q")
+    runs = project / ".dvc/cache/runs"
+    frames = [path for path in runs.glob("*/*/*") if b"data/raw" in path.read_bytes()]
+    assert len(frames) == 3
+    forgetting.erase(forgetting.find(project, "kid1"), remotes=False)
+    assert not any(path.exists() for path in frames)
+    contents = {path.read_bytes() for path in (project / ".dvc/cache").rglob("*") if path.is_file()}
+    assert not {SECRET + b" never committed", before} & contents
+
+
+def test_a_second_search_says_what_nobody_can_know_any_more(project: Path) -> None:
+    forgetting.erase(forgetting.find(project, "kid1"), remotes=True)
+    again = forgetting.find(project, "kid1")
+    assert again.models == {}
+    assert again.lost == 4
+    code = "from attune.cli import main; main()"
+    assert "Unknown: 4 version(s) of folders" in run(project, sys.executable, "-c", code, "forget", "kid1")
+
+
+def test_an_unknown_session_is_refused_with_those_that_are_known(project: Path) -> None:
+    with pytest.raises(InputError, match=r"expected kid1, kid1_b, kid2, kid3, kid4, found no trace of 'kid9'"):
+        forgetting.find(project, "kid9")
+    assert len(forgetting.find(project, "KID1").objects) == len(forgetting.find(project, "kid1").objects) > 0
+
+
+def test_tables_anywhere_and_left_copies_of_experiments_are_found(project: Path) -> None:
+    copy = project / ".dvc/tmp/exps/standard/tmp1"
+    copy.mkdir(parents=True)
+    for path in (project / "notes.csv", project / "data/deep/er/table.csv", copy / "left.csv", copy / "kid1.npy"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kid1,3")
+    with (project / "data/long.csv").open("wb") as file:
+        file.seek(510_000_000)
+        file.write(b",kid1,")
+    traces = forgetting.find(project, "kid1")
+    assert {project / "notes.csv", project / "data/deep/er/table.csv", project / "data/long.csv"} <= {*traces.mixed}
+    assert {copy / "left.csv", copy / "kid1.npy"} <= {*traces.workspace}
+
+
+def test_names_are_equal_whatever_their_case_and_encoding() -> None:
+    name = Name("Zoé-1", ["Zoé-1", "zoe\u0301-1", "zoé-12"])
+    assert name.in_path("a/zoe\u0301-1.mp4") and name.in_path("ZOÉ-1_x") and not name.in_path("zoé-12")
+    assert name.in_bytes("x,zoe\u0301-1,".encode()) and name.in_bytes("ZOé-1".encode())
+
+
 def test_names_are_told_apart() -> None:
     name = Name("kid1", ["kid1", "kid1_b", "kid12"])
     assert [path for path in ("a/kid1.mp4", "kid1_ew_2022.eaf", "kid1-people-a-0001.npz", "kid1_b.mp4", "kid12.mp4",
                               "xkid1.mp4", "kid1_b_kid1.txt") if name.in_path(path)] == [
         "a/kid1.mp4", "kid1_ew_2022.eaf", "kid1-people-a-0001.npz", "kid1_b_kid1.txt"]  # fmt: skip
     assert name.in_bytes(b"x,kid1,y") and not name.in_bytes(b"x,kid1_b,kid12")
+
+
+def test_names_across_the_pieces_of_a_long_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "PIECE", 64)
+    monkeypatch.setattr(forgetting, "MARGIN", 16)
+    name = Name("kid1", ["kid1_b"])
+    for place in range(150):
+        data = bytearray(b"." * 200)
+        data[place : place + 6] = b"kid1_b"
+        assert not name.in_bytes(bytes(data))
+        data[place + 4 : place + 6] = b",,"
+        assert name.in_bytes(bytes(data))
 
 
 def test_outside_a_repository(tmp_path: Path) -> None:

@@ -57,11 +57,14 @@ def test_what_was_removed_is_still_in_the_history(repository: Path, capsys: pyte
     assert "an MP4 or QuickTime video" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("place", ["branch", "tag", "stash", "experiment"])
+@pytest.mark.parametrize("place", ["branch", "tag", "stash", "older stash", "experiment"])
 def test_every_place_of_the_history(repository: Path, place: str) -> None:
     _put(repository, "x.txt", VIDEO)
-    if place == "stash":
+    if place.endswith("stash"):
         git(repository, "stash")
+        if place == "older stash":  # stash@{1}, which no reference names
+            (repository / "notes.md").write_text("changed\n")
+            git(repository, "stash")
     else:
         git(repository, "switch", "-qc", "other")
         git(repository, "commit", "-qm", "add")

@@ -3,6 +3,7 @@
 import base64
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -17,7 +18,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from safetensors.numpy import save
 
 from attune.privacy import inspection
@@ -25,6 +26,7 @@ from attune.privacy import inspection
 ROOT = Path(__file__).parents[2]
 FACE = Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg").read_bytes()
 EAF = (ROOT / "tests/annotation/data/new_3.0.eaf").read_bytes()
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 CHART = (ROOT / "docs/images/scores.png").read_bytes()
 
 
@@ -156,6 +158,32 @@ def test_elan_files_whatever_their_encoding(data: bytes) -> None:
     assert "ELAN" in _found(data)
 
 
+def test_an_elan_file_behind_something_else() -> None:
+    for start in (b"log: saved\n", b"<files><name>a</name>\n", b"x" * 70 + b"\n"):
+        assert "ELAN" in _found(start + EAF)
+    assert _found(b"text = '<ANNOTATION_DOCUMENT AUTHOR=\"{name}\">' + slots\n") == ""
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "says"),
+    [
+        (_chunk(b"tEXt", b"thumbnail\x00" + FACE), "JPEG"),
+        (_chunk(b"zTXt", b"thumbnail\x00\x00" + zlib.compress(FACE)), "JPEG"),
+        (_chunk(b"tEXt", b"thumbnail\x00" + base64.b64encode(FACE)), "JPEG"),
+        (_chunk(b"iCCP", b"profile\x00\x00" + zlib.compress(FACE)), "colour profile"),
+        (_chunk(b"prVW", FACE), "unknown data ('prVW')"),
+        (_chunk(b"iCCP", b"sRGB\x00\x00" + zlib.compress(PROFILE)), ""),
+    ],
+)  # fmt: skip
+def test_what_is_hidden_in_a_drawing(chunk: bytes, says: str) -> None:
+    found = _found(CHART[:33] + chunk + CHART[33:])
+    assert says in found and bool(says) == bool(found)
+
+
 def test_a_painted_map_is_refused_and_a_program_about_it_is_not() -> None:
     strokes = {"strokes": [{"frame": 0, "add": True, "radius": 5.0, "points": [[1, 2]]}]}
     assert "painted map" in _found(json.dumps(strokes).encode())
@@ -171,12 +199,17 @@ def _embedded(data: bytes, form: str) -> bytes:
         "notebook": json.dumps({"data": {"image/png": code}, "metadata": {}}),
         "notebook of lines": json.dumps({"image/png": [line + "\n" for line in lines]}, indent=1),
         "notebook of one string": json.dumps({"image/png": "\n".join(lines)}),
+        "narrow lines": "\n".join(code[start : start + 40] for start in range(0, len(code), 40)),
+        "wide lines": "\n".join(code[start : start + 100] for start in range(0, len(code), 100)),
+        "table": f"sha256,content\n{hashlib.sha256(data).hexdigest()},{code}\n",
+        "second of a list": json.dumps([base64.b64encode(bytes(range(1, 121)) * 3).decode(), code]),
         "url-safe": base64.urlsafe_b64encode(data).decode(),
     }
     return forms[form].encode()
 
 
-@pytest.mark.parametrize("form", ["html", "svg", "notebook", "notebook of lines", "notebook of one string", "url-safe"])
+@pytest.mark.parametrize("form", ["html", "svg", "notebook", "notebook of lines", "notebook of one string", "url-safe",
+                                  "narrow lines", "wide lines", "table", "second of a list"])  # fmt: skip
 def test_what_is_embedded_in_text(form: str, tmp_path: Path) -> None:
     for data, says in ((FACE, "JPEG"), (PHOTOGRAPH, "photograph"), (EAF, "ELAN"), (_zipped(b=EAF), "ELAN")):
         assert f"{says}" in _found(_embedded(data, form)), says
@@ -187,7 +220,8 @@ def test_what_is_embedded_in_text(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "start",
     ["/home/" + "anna", "/Users/" + "anna", "C:\\" + "Users\\anna", "C:/" + "Users/anna", "/root" + "/work",
-     "file:///home/" + "anna", "C:\\\\" + "Users\\\\anna"],
+     "file:///home/" + "anna", "C:\\\\" + "Users\\\\anna", "/Volumes/" + "STUDY", "/media/" + "anna", "/mnt/" + "lab",
+     "/scratch/" + "anna", "D:\\" + "videos\\fp01", "\\" * 2 + "server" + "\\study", "/home/" + "éva"],
 )  # fmt: skip
 def test_machine_paths(start: str) -> None:
     for text in (f"see {start}/data", f'"{start}"', f"x={start}/y", f"data: {start}"):

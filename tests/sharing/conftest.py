@@ -1,6 +1,7 @@
 """A small versioned project, shared through git and a remote by two people."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -100,3 +101,21 @@ def share(person: Clone, url: str, **settings: str) -> None:
     person.commit("Share the data")
     person.run("git", "push", "--quiet", "origin", "main")
     person.run("dvc", "push", "--run-cache")
+
+
+def push_at_once(people: list[Clone]) -> None:
+    """Two people push different results at the same time; each gets back all of the own one."""
+    for seed, person in enumerate(people, start=10):
+        (person.folder / "params.yaml").write_text(f"seed: {seed}\n")
+        person.run("dvc", "repro", "--quiet")
+    pushing = [
+        subprocess.Popen(["dvc", "push"], cwd=person.folder, env=person.environment(), stdout=subprocess.DEVNULL)
+        for person in people
+    ]
+    assert [process.wait() for process in pushing] == [0, 0]
+    wanted = [person.content() for person in people]
+    for person, content in zip(people, wanted, strict=True):
+        shutil.rmtree(person.folder / ".dvc/cache")
+        shutil.rmtree(person.folder / "out")
+        person.run("dvc", "pull")
+        assert person.content() == content

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from attune import sharing
-from tests.sharing.conftest import Clone, clone, share
+from tests.sharing.conftest import Clone, clone, push_at_once, share
 
 pytestmark = pytest.mark.services
 
@@ -94,6 +94,25 @@ def test_over_ssh(first: Clone, tmp_path: Path, ssh: dict[str, str]) -> None:
     share(first, url, **ssh)
     second = clone(tmp_path / "origin", tmp_path / "second")
     holds_what_was_promised(first, second)
+
+
+@pytest.mark.parametrize("kind", ["s3", "ssh"])
+def test_two_push_at_once(first: Clone, tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    served = request.getfixturevalue(kind)
+    url, settings = ("s3://team/attune", {"endpointurl": served}) if kind == "s3" else (served.pop("url"), served)
+    share(first, url, **settings)
+    push_at_once([first, clone(tmp_path / "origin", tmp_path / "second")])
+
+
+def test_server_side_encryption_is_asked_for(first: Clone, s3: str) -> None:
+    import boto3
+
+    share(first, "s3://team/attune", endpointurl=s3, sse="AES256")
+    client = boto3.client("s3", endpoint_url=s3)
+    objects = [entry["Key"] for entry in client.list_objects_v2(Bucket="team")["Contents"] if "/md5/" in entry["Key"]]
+    assert objects
+    heads = [client.head_object(Bucket="team", Key=key) for key in objects]
+    assert {head.get("ServerSideEncryption") for head in heads} == {"AES256"}
 
 
 def holds_what_was_promised(first: Clone, second: Clone) -> None:

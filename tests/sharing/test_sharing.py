@@ -12,7 +12,7 @@ import pytest
 
 from attune import sharing
 from attune.problems import InputError
-from tests.sharing.conftest import Clone, clone, share
+from tests.sharing.conftest import Clone, clone, push_at_once, share
 
 pytestmark = pytest.mark.slow
 
@@ -47,21 +47,7 @@ def test_the_run_cache_travels(first: Clone, tmp_path: Path) -> None:
 @pytest.mark.endurance
 def test_two_push_at_once(first: Clone, tmp_path: Path) -> None:
     share(first, str(tmp_path / "remote"))
-    people = [first, clone(tmp_path / "origin", tmp_path / "second")]
-    for seed, person in enumerate(people, start=10):
-        (person.folder / "params.yaml").write_text(f"seed: {seed}\n")
-        person.run("dvc", "repro", "--quiet")
-    pushing = [
-        subprocess.Popen(["dvc", "push"], cwd=person.folder, env=person.environment(), stdout=subprocess.DEVNULL)
-        for person in people
-    ]
-    assert [process.wait() for process in pushing] == [0, 0]
-    wanted = [person.content() for person in people]
-    for person, content in zip(people, wanted, strict=True):
-        shutil.rmtree(person.folder / ".dvc/cache")
-        shutil.rmtree(person.folder / "out")
-        person.run("dvc", "pull")
-        assert person.content() == content
+    push_at_once([first, clone(tmp_path / "origin", tmp_path / "second")])
 
 
 @pytest.mark.endurance
@@ -167,6 +153,9 @@ def test_people_on_one_machine_share_a_cache(first: Clone, tmp_path: Path) -> No
     if one.stat().st_nlink > 1:  # hard links; a file system with reflinks copies on write instead
         assert one.stat().st_ino == other.stat().st_ino
         assert one.stat().st_mode & 0o222 == 0
+    held = [path for path in (tmp_path / "shared/files/md5").glob("*/*") if path.is_file()]
+    assert held
+    assert [path for path in held if path.stat().st_mode & 0o222] == []  # whatever the kind of link
     folders = [path for path in (tmp_path / "shared/files/md5").iterdir() if path.is_dir()]
     assert folders
     assert all(path.stat().st_mode & 0o2070 == 0o2070 for path in folders)

@@ -109,7 +109,7 @@ def copy(source: Path, target: Path, protocol: Protocol, codes: Codes) -> list[s
 def remaining(folder: Path, codes: Codes) -> list[Problem]:
     """Where an original name is still to be found."""
     originals = [*codes.sessions, *codes.annotators]
-    words = re.compile(r"(?<![^\W_])(?:" + "|".join(map(re.escape, originals)) + r")(?![^\W_])", re.IGNORECASE)
+    words = _words(codes)
     long = [name.encode() for name in originals if len(name) >= SHORTEST]
     problems = []
     for path in sorted(folder.rglob("*")):
@@ -123,6 +123,12 @@ def remaining(folder: Path, codes: Codes) -> list[Problem]:
             cure = "Remove it from the original, or report it."
             problems.append(Problem(name, "", f"the name {one}", "no original name", cure))
     return problems
+
+
+def _words(codes: Codes) -> re.Pattern[str]:
+    """Every original name as a word, whatever its case; an underscore ends a word."""
+    originals = map(re.escape, [*codes.sessions, *codes.annotators])
+    return re.compile(r"(?<![^\W_])(?:" + "|".join(originals) + r")(?![^\W_])", re.IGNORECASE)
 
 
 def parameters(text: str, protocol: Protocol, codes: Codes) -> str:
@@ -139,8 +145,7 @@ def parameters(text: str, protocol: Protocol, codes: Codes) -> str:
         document["engagement"][section].update(values)
     buffer = _Text()
     yaml.dump(document, buffer)
-    words = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, [*codes.sessions, *codes.annotators])) + r")(?!\w)")
-    if found := words.search(buffer.text):
+    if found := _words(codes).search(buffer.text):
         cure = "It stands in a comment or in another section; remove it there."
         raise InputError(Problem("params.yaml", "", f"the name {found[0]}", "no original name", cure))
     return buffer.text

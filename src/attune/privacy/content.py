@@ -55,6 +55,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", "a tar archive"),
 )
 MPEG_AUDIO = "MP3 or AAC sound"
+PICKLE = "a Python pickle"
 _RIFF = {b"AVI ": "an AVI video", b"WAVE": "WAV sound", b"WEBP": "a WebP photograph"}
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xfd\xf0\xf1\xf8\xf9][\x10-\xef]")
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95\]}(cXK\x8c\x58q]")
@@ -77,7 +78,7 @@ def kind(data: bytes) -> str | None:
     if _SAFETENSORS.match(data):
         return "a safetensors file"
     if _PICKLE.match(data):
-        return "a Python pickle"
+        return PICKLE
     if _SYNC.match(data):
         return MPEG_AUDIO
     return None

@@ -9,42 +9,64 @@ revisions of these folders cannot be checked out any more: that is what erasing 
 Models are only named: whether a model that has learned from a child may stay is a decision for people.
 """
 
-import json
+import mmap
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from attune import artifacts
-from attune.privacy import guard
+from attune.privacy import guard, records
 from attune.problems import InputError, Problem
 
 SKIPPED = {".git", ".venv", "node_modules"}
-LARGEST = 500_000_000  # bytes of a mixed file that is searched
 MODELS = "models/"
+PIECE, MARGIN = 1 << 24, 1 << 10  # bytes of a file that are searched at once, and what is seen of its neighbours
 
 
 class Name:
-    """A session's name, told from longer names of other sessions (``child`` from ``child_01``)."""
+    """A session's name, told from longer names of other sessions (``child`` from ``child_01``).
+
+    Names are the same whatever their case and however their accents are encoded; in contents, case counts for letters
+    beyond ASCII.
+    """
 
     def __init__(self, session: str, others: Iterable[str]) -> None:
-        self.session, self.others = session, sorted(set(others) - {session}, key=len, reverse=True)
-        longer = [re.escape(name) for name in self.others if session in name]
-        whole = rf"(?<![^\W_]){re.escape(session)}(?![^\W_])"
+        own = folded(session)
+        self.others = {name for other in others if (name := folded(other)) != own}
+        longer = sorted((re.escape(name) for name in self.others if own in name), key=len, reverse=True)
+        whole = rf"(?<![^\W_]){re.escape(own)}(?![^\W_])"
         self._path = re.compile("|".join([*longer, f"(?P<own>{whole})"]))
-        self._bytes = re.compile(self._path.pattern.replace(r"[^\W_]", "[A-Za-z0-9]").encode())
+        ascii_whole = r"(?<![A-Za-z0-9])(?:{})(?![A-Za-z0-9])".format("|".join(map(re.escape, _spellings(session))))
+        self._plain = {spelling.encode().lower() for spelling in _spellings(session)}
+        self._bytes = re.compile("|".join([*longer, f"(?P<own>{ascii_whole})"]).encode(), re.IGNORECASE)
 
     def in_path(self, path: str) -> bool:
         """Whether a path names the session."""
-        return any(match["own"] is not None for match in self._path.finditer(path))
+        return any(match["own"] is not None for match in self._path.finditer(folded(path)))
 
-    def in_bytes(self, data: bytes) -> bool:
+    def in_bytes(self, data: bytes | mmap.mmap) -> bool:
         """Whether a content does."""
-        return any(match["own"] is not None for match in self._bytes.finditer(data))
+        for start in range(0, len(data), PIECE):
+            first = max(0, start - MARGIN)
+            piece = data[first : start + PIECE + MARGIN]
+            lower = piece.lower()
+            if any(plain in lower for plain in self._plain):  # a pattern is slow on gigabytes
+                for match in self._bytes.finditer(piece):
+                    if match["own"] is not None and start <= first + match.start() < start + PIECE:
+                        return True
+        return False
+
+
+def folded(name: str) -> str:
+    """The form in which names are compared."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _spellings(session: str) -> list[str]:
+    forms = [unicodedata.normalize(form, session) for form in ("NFC", "NFD")]
+    return sorted({*forms, *(form.casefold() for form in forms)})
 
 
 @dataclass
@@ -58,7 +80,9 @@ class Traces:
         shared: objects of the session that another file uses too.
         caches: files of the caches that hold these objects or refer to them.
         remotes: name, address and files of every remote; no files where it is not a folder of this machine.
-        models: models that used the session, and in which revisions.
+        models: models that used the session, and in how many versions.
+        derived: other outputs that were made from its data and do not name it, and in how many versions.
+        lost: how many lists of folders are in no store any more; whose data these versions held, nobody can tell.
         in_git: files of the last commit that mention it.
         lines: lines of params.yaml that mention it.
     """
@@ -70,6 +94,8 @@ class Traces:
     caches: list[Path] = field(default_factory=list)
     remotes: list[tuple[str, str, list[Path]]] = field(default_factory=list)
     models: dict[str, int] = field(default_factory=dict)
+    derived: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
     in_git: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
@@ -82,30 +108,43 @@ def find(folder: Path, session: str) -> Traces:
         session: its name.
 
     Raises:
-        InputError: it is no such repository, or the name is too short to be told from other words.
+        InputError: it is no such repository, the name is too short to be told from other words, or nothing knows it.
     """
     if not re.fullmatch(r"[\w.-]{2,}", session):
         raise InputError(Problem("attune forget", "", repr(session), "a session's name", "Name one session."))
-    cache, remotes = _stores(folder)
+    cache, remotes = records.stores(folder)
     stores = [cache, *(Path(url) for _, url in remotes if Path(url).is_absolute())]
-    locks = list(_locks(folder))
-    uses = _uses(locks, stores)
-    name = Name(session, _sessions(uses, folder))
-    traces = Traces()
+    versions = list(records.versions(folder, stores))
+    uses, lost = records.uses(versions, stores)
+    sessions = _sessions(uses, folder)
+    name = Name(session, sessions)
+    traces = Traces(lost=len(lost))
     traces.objects, traces.shared = _objects(uses, stores, name)
-    traces.caches = [*_stored(cache, traces.objects), *_runs(cache, traces.objects)]
-    traces.remotes = [
-        (remote, url, [*_stored(Path(url), traces.objects), *_runs(Path(url), traces.objects)])
-        for remote, url in remotes
-    ]
-    traces.models = _models(locks, uses, stores, name)
-    traces.workspace, traces.mixed = _workspace(folder, cache, name)
+    traces.caches = _files(cache, traces.objects)
+    traces.remotes = [(remote, url, _files(Path(url), traces.objects)) for remote, url in remotes]
+    derived = _derived(versions, {*traces.objects, *traces.shared})
+    traces.models = {path: number for path, number in derived.items() if path.startswith(MODELS)}
+    traces.derived = {path: number for path, number in derived.items() if not path.startswith(MODELS)}
     tracked = [blob.path for blob in guard.tracked(folder)]
+    traces.workspace, traces.mixed = _workspace(folder, cache, name, {folder / path for path in tracked})
     traces.in_git = [path for path in tracked if name.in_path(path) or _mentions(folder / path, name)]
     text = (folder / "params.yaml").read_text(encoding="utf-8") if (folder / "params.yaml").is_file() else ""
     lines = enumerate(text.splitlines(), start=1)
     traces.lines = [f"{number}: {line.strip()}" for number, line in lines if name.in_path(line)]
+    _check_known(session, sessions, traces)
     return traces
+
+
+def _check_known(session: str, sessions: set[str], traces: Traces) -> None:
+    """Refuse a name of which there is no trace at all: mistyped, or erased before."""
+    scratch = [path for path in traces.workspace if path.name != "work"]
+    found = (scratch, traces.mixed, traces.objects, traces.shared, traces.in_git, traces.lines)
+    if any(found) or folded(session) in map(folded, sessions):
+        return
+    before = f" (or it was erased before: {traces.lost} list(s) of older folders are gone)" if traces.lost else ""
+    expected = ", ".join(sorted(sessions)) or "a session of this project"
+    cure = f"Check the spelling{before}."
+    raise InputError(Problem("attune forget", "", f"no trace of {session!r}", expected, cure))
 
 
 def erase(traces: Traces, remotes: bool) -> int:
@@ -118,86 +157,6 @@ def erase(traces: Traces, remotes: bool) -> int:
     return len(chosen)
 
 
-def object_path(md5: str) -> str:
-    """Where a store of DVC 3 keeps an object."""
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
-
-
-def _stores(folder: Path) -> tuple[Path, list[tuple[str, str]]]:
-    """DVC's cache, and name and address of every remote, from all levels of its configuration."""
-    from dvc.exceptions import DvcException  # takes a second
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo:
-            remotes = [(name, str(settings["url"])) for name, settings in repo.config["remote"].items()]
-            return Path(repo.cache.local.path), remotes
-    except DvcException as error:
-        found = str(error).splitlines()[0]
-        cure = "Run it in the project's root folder."
-        raise InputError(Problem(str(folder), "", found, "a DVC repository", cure)) from None
-
-
-def _locks(folder: Path) -> Iterator[dict[str, str]]:
-    """Path and MD5 of everything that a version of a dvc.lock or .dvc file names: all commits, index and workspace."""
-    blobs = [*guard.history(folder), *guard.history(folder, "--reflog")]
-    names = {blob.name for blob in blobs if blob.path.endswith((".lock", ".dvc"))}
-    texts = [data for _, kind, data in guard.contents(folder, names) if kind == "blob"]
-    files = [*folder.glob("**/dvc.lock"), *folder.glob("**/*.dvc")]
-    for text in [*texts, *(path.read_bytes() for path in files if path.is_file())]:
-        try:
-            document = YAML(typ="safe").load(text)
-        except (YAMLError, UnicodeDecodeError):
-            continue  # not DVC's
-        if isinstance(document, dict):
-            yield dict(_entries(document))
-
-
-def _entries(value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        if isinstance(value.get("path"), str) and isinstance(value.get("md5"), str):
-            yield value["path"], value["md5"]
-        for inner in value.values():
-            yield from _entries(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _entries(inner)
-
-
-def _uses(locks: list[dict[str, str]], stores: list[Path]) -> dict[str, set[str]]:
-    """For every object, the paths under which any revision uses it."""
-    uses: dict[str, set[str]] = {}
-    for path, md5 in {entry for lock in locks for entry in lock.items()}:
-        uses.setdefault(md5, set()).add(path)
-        if md5.endswith(".dir"):
-            for entry in _listing(md5, stores):
-                uses.setdefault(entry["md5"], set()).add(f"{path}/{entry['relpath']}")
-    return uses
-
-
-def _listing(md5: str, stores: list[Path]) -> list[dict[str, str]]:
-    for store in stores:
-        for path in _stored(store, [md5]):
-            try:
-                return list(json.loads(path.read_bytes()))
-            except (OSError, ValueError):
-                continue
-    return []
-
-
-def _stored(store: Path, objects: Iterable[str]) -> list[Path]:
-    """The files of a cache or a remote that hold some objects (DVC 3's layout, and DVC 2's)."""
-    places = (store / prefix / md5[:2] / md5[2:] for md5 in objects for prefix in ("files/md5", ""))
-    return [path for path in places if store.is_absolute() and path.is_file()]
-
-
-def _runs(store: Path, objects: Iterable[str]) -> list[Path]:
-    """The run-cache's records of results among which these objects are."""
-    wanted = {md5.encode() for md5 in objects}
-    records = (path for path in (store / "runs").glob("*/*/*") if store.is_absolute() and path.is_file())
-    return [path for path in records if wanted & set(re.findall(rb"[0-9a-f]{32}(?:\.dir)?", path.read_bytes()))]
-
-
 def _sessions(uses: dict[str, set[str]], folder: Path) -> set[str]:
     """Names of sessions: every video and frame store that is or was there."""
     paths = {path for each in uses.values() for path in each}
@@ -205,10 +164,14 @@ def _sessions(uses: dict[str, set[str]], folder: Path) -> set[str]:
     return {Path(path).stem for path in paths if Path(path).parent.name in ("video", "frames")}
 
 
+def _files(store: Path, objects: Iterable[str]) -> list[Path]:
+    """The files of a store that hold these objects or are records of runs with them."""
+    return [*records.stored(store, objects), *records.runs(store, objects)]
+
+
 def _objects(uses: dict[str, set[str]], stores: list[Path], name: Name) -> tuple[dict[str, str], dict[str, str]]:
     """Objects to be erased, and those of the session that other files use too."""
     erased, shared = {}, {}
-    others = set(name.others)
     for md5, paths in sorted(uses.items()):
         own = sorted(path for path in paths if name.in_path(path))
         if own and len(own) == len(paths):
@@ -216,9 +179,9 @@ def _objects(uses: dict[str, set[str]], stores: list[Path], name: Name) -> tuple
         elif own:
             shared[md5] = own[0]
         elif md5.endswith(".dir"):
-            if any(name.in_path(entry["relpath"]) for entry in _listing(md5, stores)):
+            if any(name.in_path(entry["relpath"]) for entry in records.listing(md5, stores) or []):
                 erased[md5] = f"{min(paths)}/ (its list of files)"
-        elif not all(path.startswith(MODELS) or Path(path).stem in others for path in paths) and any(
+        elif not all(path.startswith(MODELS) or folded(Path(path).stem) in name.others for path in paths) and any(
             _mentions(path, name) for path in _stored_anywhere(stores, md5)
         ):
             erased[md5] = f"{min(paths)} (mentions it)"
@@ -226,32 +189,38 @@ def _objects(uses: dict[str, set[str]], stores: list[Path], name: Name) -> tuple
 
 
 def _stored_anywhere(stores: list[Path], md5: str) -> list[Path]:
-    return next((found for store in stores if (found := _stored(store, [md5]))), [])
+    return next((found for store in stores if (found := records.stored(store, [md5]))), [])
 
 
 def _mentions(path: Path, name: Name) -> bool:
-    return path.is_file() and path.stat().st_size <= LARGEST and name.in_bytes(path.read_bytes())
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # of any size
+        return name.in_bytes(data)
 
 
-def _models(locks: list[dict[str, str]], uses: dict[str, set[str]], stores: list[Path], name: Name) -> dict[str, int]:
-    """Models of revisions whose other files mention the session: path, and the number of different versions."""
-    holds = {md5 for md5, paths in uses.items() if any(name.in_path(path) for path in paths)}
+def _derived(versions: list[records.Version], session: set[str]) -> dict[str, int]:
+    """What was made from some objects, directly or not, and is none of them: path, and the number of versions."""
     found: dict[str, set[str]] = {}
-    for lock in locks:
-        models = {path: md5 for path, md5 in lock.items() if path.startswith(MODELS)}
-        inputs = [md5 for path, md5 in lock.items() if not path.startswith(MODELS)]
-        if models and any(
-            entry["md5"] in holds for md5 in inputs if md5.endswith(".dir") for entry in _listing(md5, stores)
-        ):
-            for path, md5 in models.items():
-                found.setdefault(path, set()).add(md5)
-    return {path: len(versions) for path, versions in sorted(found.items())}
+    for version in versions:
+        reached, before = set(session), 0
+        while len(reached) > before:
+            before = len(reached)
+            for read, written in version.stages:
+                if reached & set(read.values()):
+                    reached |= set(written.values())
+        for _, written in version.stages:
+            for path, md5 in written.items():
+                if md5 in reached - session:
+                    found.setdefault(path, set()).add(md5)
+    return {path: len(each) for path, each in sorted(found.items())}
 
 
-def _workspace(folder: Path, cache: Path, name: Name) -> tuple[list[Path], list[Path]]:
-    """The session's own files and the scratch folder; and files of several sessions that mention it."""
+def _workspace(folder: Path, cache: Path, name: Name, tracked: set[Path]) -> tuple[list[Path], list[Path]]:
+    """The session's own files and scratch; and files of several sessions that mention it and git does not track."""
     own, mixed = [], []
     work = folder / "data" / "work"  # unfinished work under names that do not tell whose it is
+    tried = folder / ".dvc" / "tmp" / "exps"  # copies of the project in which experiments ran
     queue = [folder]
     while queue:
         for path in sorted(queue.pop().iterdir()):
@@ -261,6 +230,10 @@ def _workspace(folder: Path, cache: Path, name: Name) -> tuple[list[Path], list[
                 own.append(path)
             elif path.is_dir() and not path.is_symlink():
                 queue.append(path)
-            elif path.relative_to(folder).parts[0] in ("data", "metrics", "plots") and _mentions(path, name):
+            elif path.is_relative_to(folder / MODELS) or folded(path.stem) in name.others or not _mentions(path, name):
+                continue
+            elif path.is_relative_to(tried):
+                own.append(path)
+            elif path not in tracked and not path.is_relative_to(folder / ".dvc"):
                 mixed.append(path)
     return own, mixed

@@ -4,6 +4,10 @@
 next commit changes, ``--history`` at every file of every commit of every branch, tag, stash and experiment, and at the
 commits' messages. What is refused is said in :mod:`attune.privacy.inspection`.
 
+All but ``--history`` also look at the .dvc files that track the raw recordings (``engagement.raw`` of params.yaml):
+without a ``remote:`` of their own, the next push would send the videos to the team's default remote. ``--recordings``
+looks at nothing else; ``make push`` begins with it.
+
 ``.guard-allow`` names exceptions, such as a drawn figure that looks like a photograph: a line per file with the SHA-256
 of its content, its path and, after ``#``, the reason. The content counts, so a changed file has to be judged anew.
 """
@@ -15,6 +19,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from attune.privacy import inspection
 from attune.problems import InputError, Problem
@@ -80,17 +88,48 @@ def staged(folder: Path) -> Iterator[Blob]:
     return (blob for blob in tracked(folder) if blob.path in changed)
 
 
-def history(folder: Path, revisions: str = "--all") -> Iterator[Blob]:
-    """Everything that any branch, tag, stash or experiment reaches: files, and commits for their messages.
+def history(folder: Path, revision: str | None = None) -> Iterator[Blob]:
+    """Everything that any branch, tag, stash or experiment reaches or reached: files, and commits for their messages.
 
     Args:
         folder: the repository.
-        revisions: a branch or commit to look at its history alone.
+        revision: a branch or commit to look at its history alone.
     """
-    for line in _git(folder, "rev-list", "--objects", revisions).splitlines():
+    # Only the reflog has stashes but the newest.
+    chosen = [revision] if revision else ["--all", "--reflog"]
+    for line in _git(folder, "rev-list", "--objects", *chosen).splitlines():
         name, _, path = line.partition(" ")
         yield Blob(name, path)
     yield from tracked(folder)
+
+
+def recordings(folder: Path) -> list[Finding]:
+    """The .dvc files of the workspace that track raw recordings, or some of them, without a remote of their own."""
+    section = _read(folder / "params.yaml").get("engagement")
+    named = section.get("raw") if isinstance(section, dict) else None
+    raw = (folder / str(named or "data/raw")).resolve()
+    above = [parent for parent in raw.parents if parent.is_relative_to(folder.resolve())]
+    files = {*(file for parent in above for file in parent.glob("*.dvc")), *raw.rglob("*.dvc")}
+    found = []
+    for file in sorted(file for file in files if file.is_file()):
+        document = _read(file)
+        base = file.parent / str(document.get("wdir") or ".")
+        for out in document.get("outs") or []:
+            path = (base / str(out.get("path"))).resolve()
+            if (path.is_relative_to(raw) or raw.is_relative_to(path)) and not out.get("remote"):
+                what = "tracks recordings without a line `remote: restricted` below `path:` (docs/privacy.md)"
+                name = file.relative_to(folder.resolve()).as_posix()
+                found.append(Finding(name, what, hashlib.sha256(file.read_bytes()).hexdigest()))
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe").load(file.read_bytes()) if file.is_file() else {}
+    except YAMLError as error:
+        found = str(error).splitlines()[0]
+        raise InputError(Problem(file.name, "", found, "YAML that can be read", "Mend the file.")) from None
+    return document if isinstance(document, dict) else {}
 
 
 def read_allowed(folder: Path) -> dict[str, str]:
@@ -144,17 +183,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m attune.privacy.guard", description=__doc__.splitlines()[0])
     parser.add_argument("--staged", action="store_true", help="what the next commit changes")
     parser.add_argument("--history", action="store_true", help="every file of every commit")
+    parser.add_argument("--recordings", action="store_true", help="only whether recordings have a remote of their own")
     parser.add_argument("--folder", type=Path, default=Path(), help="the repository")
     options = parser.parse_args(arguments)
     try:
         look = history if options.history else staged if options.staged else tracked
-        findings = check(options.folder, look(options.folder), read_allowed(options.folder))
+        findings = [] if options.history else recordings(options.folder)
+        if not options.recordings:
+            findings += check(options.folder, look(options.folder), read_allowed(options.folder))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for finding in findings:
         print(f"refused: {ascii(str(finding))[1:-1]}", file=sys.stderr)
-    if findings:
+    if findings and not options.recordings:
         print(
             f"{len(findings)} refused. Take them out of git (`git rm --cached`) and keep them in DVC; what is in a "
             "commit already must leave the history too (docs/privacy.md). What certainly shows nobody and no machine "

@@ -6,7 +6,7 @@ media paths, participants, other tiers, vocabularies, comments or links. Times b
 
 A video's picture is copied bit by bit, without sound, subtitles, data streams, attachments, chapters, metadata and, in
 H.264 and H.265, without the "supplemental enhancement information" in which cameras store places and serial numbers.
-What the picture itself shows remains.
+What the picture itself shows remains. Other codecs are refused: Motion JPEG, for one, has comments in every frame.
 """
 
 import datetime
@@ -83,10 +83,14 @@ def video(source: Path, target: Path) -> None:
     """Copy a video's picture alone.
 
     Raises:
-        InputError: it cannot be read or copied, its picture starts after its sound (time zero would move), or the copy
-            differs from it in size, direction or length.
+        InputError: its codec is another one, it cannot be read or copied, its picture starts after its sound (time zero
+            would move), or the copy differs from it in size, direction or length.
     """
     info = probe(source)
+    if info.codec not in _UNITS:
+        expected = "H.264 or H.265, whose frames can be cleaned of what cameras write into them"
+        cure = "Convert it first, such as with `ffmpeg -i OLD -c:v libx264 -crf 16 NEW.mp4`."
+        raise InputError(Problem(source.name, "", f"the codec {info.codec}", expected, cure))
     _check_start(source, info)
     result = subprocess.run(
         _copy_command(source, target, info), capture_output=True, text=True, errors="replace", check=False
@@ -110,8 +114,7 @@ def _copy_command(source: Path, target: Path, info: VideoInfo) -> list[str]:
     for name in ("handler_name", "vendor_id", "encoder"):  # which ffmpeg itself would write
         bare += ["-metadata:s:v", f"{name}="]
     bare += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
-    units = _UNITS.get(info.codec)
-    filters = ["-bsf:v", f"filter_units=remove_types={units}"] if units else []
+    filters = ["-bsf:v", f"filter_units=remove_types={_UNITS[info.codec]}"]
     start = [ffmpeg(), "-nostdin", "-v", "error", "-y", *limits, "-i", f"file:{source}"]
     return [*start, *chosen, *bare, *filters, f"file:{target}"]
 
