@@ -193,7 +193,7 @@ def test_the_test_fold_has_no_part_in_the_ranking(monkeypatch: pytest.MonkeyPatc
     def model(validation: float, test: float) -> dict[str, Any]:
         metrics = {name: {"value": test, "low": test, "high": test} for name in ("f1", "balanced_accuracy")}
         scores = {"model": metrics, "human": metrics, "chance": {"f1": test / 2, "balanced_accuracy": 0.5}}
-        validated = {"f1": validation, "head_f1": validation}
+        validated = {"smoothed_f1": validation, "f1": validation, "head_f1": validation}
         return {"task": "people", "variable": "attending", "validation": validated, "test": scores}
 
     validations = [0.4, 0.9, 0.6, 0.7]
