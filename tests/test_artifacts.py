@@ -1,4 +1,8 @@
+import os
+import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -96,3 +100,17 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         artifacts.write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_left_of_a_shared_file_goes(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    for pid in (gone.pid, os.getppid()):
+        (tmp_path / f".a.npy.{host}-{pid}.partial").write_text("half")
+    other = tmp_path / f".b.npy.{host}-{gone.pid}.partial"
+    other.write_text("half")
+    with artifacts.replacing(tmp_path / "a.npy", shared=True) as temporary:
+        temporary.write_text("whole")
+    living = tmp_path / f".a.npy.{host}-{os.getppid()}.partial"
+    assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "a.npy"])

@@ -7,6 +7,7 @@ only, gone) names the file that was to be written.
 """
 
 import errno
+import glob
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from attune.problems import InputError, Problem
 
@@ -43,7 +45,8 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = partial(path)
     if shared:
-        temporary = temporary.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+        temporary = _own(path, os.getpid())
+        _sweep(path)
     remove(temporary)
     try:
         yield temporary
@@ -57,6 +60,18 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
         raise _named(error, path) from error
     finally:
         remove(temporary)
+
+
+def _own(path: Path, pid: int | str) -> Path:
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{pid}.partial")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes of this machine that were killed have left of a shared file."""
+    for left in path.parent.glob(_own(Path(glob.escape(path.name)), "*").name):
+        pid = left.name.removesuffix(".partial").rpartition("-")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            remove(left)
 
 
 def _named(error: OSError, path: Path) -> OSError:
