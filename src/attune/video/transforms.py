@@ -46,13 +46,16 @@ def augment(clips: Clips, config: Augmentation, size: int, keys: Keys) -> torch.
     result = _empty(pixels, size)
     for index, clip in enumerate(pixels):
         recipe = draw(config, keys[index : index + 1], *clip.shape[1:3])
-        changed = _resampled(clip, recipe, size)
-        changed = changed * _channels(recipe.scale, changed) + _channels(recipe.bias, changed)
+        # From here in place and in the result's own order in memory, and nothing for what the recipe spares.
+        changed = result[index]
+        changed.copy_(_resampled(clip, recipe, size).transpose(0, 1))
+        if (recipe.scale != 1).any() or (recipe.bias != 0).any():
+            changed.mul_(_channels(recipe.scale, changed)).add_(_channels(recipe.bias, changed))
         if sigma := recipe.sigma.item():
-            changed = _blurred(changed, config.blur_size, sigma)
+            changed.copy_(_blurred(changed, config.blur_size, sigma))
         if noise := recipe.noise.item():
-            changed = changed + noise * _grain(recipe, changed)
-        result[index] = changed.clamp_(0, 1).transpose(0, 1)
+            changed.add_(noise * _grain(recipe, changed))
+        changed.clamp_(0, 1)
     return result
 
 
@@ -108,14 +111,14 @@ def _empty(pixels: Sequence[torch.Tensor], size: int) -> torch.Tensor:
 
 
 def _units(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels (T, H, W, 3) as floats 0 to 1, seen as (T, 3, H, W)."""
+    """Pixels of any shape as floats 0 to 1."""
     floats = pixels.float()
-    return (floats.div_(WHITE) if pixels.dtype == torch.uint8 else floats).permute(0, 3, 1, 2)
+    return floats.div_(WHITE) if pixels.dtype == torch.uint8 else floats
 
 
 def _resized(pixels: torch.Tensor, size: int) -> torch.Tensor:
     """Bilinear, (T, h, w, 3) to (T, 3, size, size)."""
-    frames = _units(pixels)
+    frames = _units(pixels).permute(0, 3, 1, 2)
     if frames.shape[2:] == (size, size):
         return frames
     return functional.interpolate(frames, size=(size, size), mode="bilinear", align_corners=False)
@@ -126,7 +129,8 @@ def _resampled(clip: torch.Tensor, recipe: Recipe, size: int) -> torch.Tensor:
     (left, top, width, height), flip = recipe.box[0].tolist(), bool(recipe.flip[0])
     if angle := recipe.angle.item():
         grid = _grid(clip.shape[1:3], angle, (left, top, width, height), flip, size).to(clip.device)
-        frames = _units(clip).flatten(0, 1)[None]  # all frames and channels share one grid
+        # All frames and channels share one grid, and lie plane by plane: bytes are put in that order, being smaller.
+        frames = _units(clip.permute(0, 3, 1, 2).contiguous()).flatten(0, 1)[None]
         sampled = functional.grid_sample(frames, grid[None], padding_mode="border", align_corners=False)
         return sampled[0].unflatten(0, (-1, 3))
     # Two thirds of the clips are not rotated: the same sampling, row by row and column by column, is far faster.
@@ -150,11 +154,12 @@ def _grid(
 
 
 def _channels(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(1, 3, 1, 1)
+    """A number per channel, as it is multiplied with clips (3, T, H, W)."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(3, 1, 1, 1)
 
 
 def _blurred(frames: torch.Tensor, window: int, sigma: float) -> torch.Tensor:
-    """Gaussian blur within a square window; beyond the border the picture is mirrored. (T, 3, H, W)."""
+    """Gaussian blur within a square window; beyond the border the picture is mirrored. (3, T, H, W)."""
     half = window // 2
     offsets = torch.arange(-half, half + 1, dtype=torch.float64)
     weights = torch.softmax(-(offsets**2) / (2 * sigma**2), dim=0).tolist()
@@ -167,6 +172,6 @@ def _blurred(frames: torch.Tensor, window: int, sigma: float) -> torch.Tensor:
 
 
 def _grain(recipe: Recipe, like: torch.Tensor) -> torch.Tensor:
-    """Standard normal numbers that all frames share, (3, H, W); drawn on the processor, to be equal on any device."""
+    """Standard normal numbers that all frames share, (3, 1, H, W); drawn on the processor, equal on any device."""
     generator = torch.Generator().manual_seed(int(recipe.noise_seed[0]))
-    return torch.randn(like.shape[1:], generator=generator).to(like.device)
+    return torch.randn((like.shape[0], 1, *like.shape[2:]), generator=generator).to(like.device)
