@@ -21,8 +21,8 @@ from attune.attention import overlay, painting
 from attune.report import explanations, page, versions
 from attune.report.blocks import Section, Table, Terms, Text, interval, number
 from attune.report.embedding import Budget
+from attune.report.material import Material
 from attune.report.page import ReportConfig, Sources
-from attune.report.results import Material
 from attune.video.clips import ClipConfig
 from attune.video.files import VideoConfig
 

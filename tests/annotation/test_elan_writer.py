@@ -44,6 +44,17 @@ def test_a_new_file_reads_back(tmp_path: Path) -> None:
     assert other.get_annotation_data_for_tier("attending_model") == [(0, 2500, "engaged"), (4000, 9000, "engaged")]
 
 
+def test_a_video_that_is_a_link_into_the_cache_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/6dea77").write_bytes(b"pixels")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/fp01.mp4").symlink_to(tmp_path / "cache/6dea77")
+    elan_writer.write(tmp_path / "out/fp01.eaf", tmp_path / "videos/fp01.mp4", TIERS)
+    text = (tmp_path / "out/fp01.eaf").read_text(encoding="utf-8")
+    assert 'RELATIVE_MEDIA_URL="./../videos/fp01.mp4"' in text
+    assert f'MEDIA_URL="{(tmp_path / "videos/fp01.mp4").as_uri()}"' in text
+
+
 def test_children_stand_in_the_order_of_the_format(tmp_path: Path, human: Path) -> None:
     elan_writer.write(tmp_path / "new.eaf", tmp_path / "v.mp4", TIERS)
     elan_writer.write_copy(tmp_path / "copy.eaf", human, "fp01.mp4", TIERS)

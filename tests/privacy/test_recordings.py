@@ -57,6 +57,14 @@ def test_recordings_without_a_remote_of_their_own_are_refused(
     assert guard.main(["--folder", str(tmp_path)]) == 0
 
 
+def test_a_recording_that_is_a_link_into_the_cache_is_one(tmp_path: Path) -> None:
+    run(tmp_path, "git init -q && mkdir -p data/raw/video cache && echo pixels > cache/0")
+    (tmp_path / "params.yaml").write_text("engagement: {raw: data/raw}\n")
+    (tmp_path / "data/raw/video/a.mp4").symlink_to(tmp_path / "cache/0")
+    (tmp_path / "data/raw/video/a.mp4.dvc").write_text("outs:\n- md5: 0\n  path: a.mp4\n")
+    assert guard.main(["--recordings", "--folder", str(tmp_path)]) == 1
+
+
 def test_a_push_asks_the_guard_first() -> None:
     makefile = (structure.ROOT / "Makefile").read_text(encoding="utf-8")
     target = makefile.partition("\npush:")[2].partition("\n\n")[0]

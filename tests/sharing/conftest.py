@@ -2,8 +2,12 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,3 +123,76 @@ def push_at_once(people: list[Clone]) -> None:
         shutil.rmtree(person.folder / "out")
         person.run("dvc", "pull")
         assert person.content() == content
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a server that speaks S3 and holds the bucket ``team``."""
+    pytest.importorskip("moto.server", reason="moto[server] is not installed (make test-all)")
+    import boto3
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    port = free_port()
+    process = subprocess.Popen(
+        ["moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(port)
+        address = f"http://127.0.0.1:{port}"
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="team")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Settings of a remote on an SSH server of this test's own, with its own keys."""
+    with serve_ssh(tmp_path, "Subsystem sftp internal-sftp\n") as settings:
+        yield settings
+
+
+@contextmanager
+def serve_ssh(tmp_path: Path, options: str) -> Iterator[dict[str, str]]:
+    server = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(server).exists():
+        pytest.skip("openssh-server is not installed (make test-all)")
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
+    shutil.copy2(keys / "user.pub", keys / "authorized")
+    port = free_port()
+    (keys / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        f"PidFile {keys}/pid\n{options}"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True) if os.geteuid() == 0 else None
+    process = subprocess.Popen([server, "-D", "-e", "-f", str(keys / "config")], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+        yield {"url": f"ssh://{user}@127.0.0.1{tmp_path}/remote", "port": str(port), "keyfile": str(keys / "user")}
+    finally:
+        process.kill()
+        process.wait()

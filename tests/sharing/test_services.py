@@ -1,86 +1,14 @@
 """The same sharing over a server that speaks S3 and over SSH."""
 
-import os
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from attune import sharing
-from tests.sharing.conftest import Clone, clone, push_at_once, share
+from tests.sharing.conftest import Clone, clone, push_at_once, serve_ssh, share
 
 pytestmark = pytest.mark.services
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing listens on port {port}")
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of a server that speaks S3 and holds the bucket ``team``."""
-    pytest.importorskip("moto.server", reason="moto[server] is not installed (make test-all)")
-    import boto3
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    port = free_port()
-    process = subprocess.Popen(
-        ["moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for(port)
-        address = f"http://127.0.0.1:{port}"
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="team")
-        yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def ssh(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Settings of a remote on an SSH server of this test's own, with its own keys."""
-    server = shutil.which("sshd") or "/usr/sbin/sshd"
-    if not Path(server).exists():
-        pytest.skip("openssh-server is not installed (make test-all)")
-    keys = tmp_path / "keys"
-    keys.mkdir(mode=0o700)
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
-    shutil.copy2(keys / "user.pub", keys / "authorized")
-    port = free_port()
-    (keys / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"PidFile {keys}/pid\nSubsystem sftp internal-sftp\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True) if os.geteuid() == 0 else None
-    process = subprocess.Popen([server, "-D", "-e", "-f", str(keys / "config")], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-        yield {"url": f"ssh://{user}@127.0.0.1{tmp_path}/remote", "port": str(port), "keyfile": str(keys / "user")}
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_over_s3(first: Clone, tmp_path: Path, s3: str) -> None:
@@ -94,6 +22,40 @@ def test_over_ssh(first: Clone, tmp_path: Path, ssh: dict[str, str]) -> None:
     share(first, url, **ssh)
     second = clone(tmp_path / "origin", tmp_path / "second")
     holds_what_was_promised(first, second)
+
+
+HALF = """\
+#!/bin/sh
+head -c $(($(stat -c %s "$1") / 2)) "$1" > "$2"
+exit 1
+"""
+
+
+def test_half_an_object_is_found_and_repaired(first: Clone, tmp_path: Path) -> None:
+    """A server that cannot rename onto a name copies instead; here its disk fills up within every copy."""
+    sick = tmp_path / "bin/cp"
+    sick.parent.mkdir()
+    sick.write_text(HALF)
+    sick.chmod(0o755)
+    options = f"Subsystem sftp internal-sftp -P posix-rename\nSetEnv PATH={sick.parent}:/usr/bin:/bin\n"
+    with serve_ssh(tmp_path, options) as settings:
+        first.run("dvc", "remote", "add", "--default", "team", settings.pop("url"))
+        for name, value in settings.items():
+            first.run("dvc", "remote", "modify", "team", name, value)
+        assert "failed to transfer" in first.run("dvc", "push", check=False)
+        sick.unlink()
+        first.run("dvc", "push")
+        damaged = sharing.inspect(first.folder, None, repair=False).damaged
+        assert len(damaged) == len(first.content())  # a push alone passes over them
+        assert {item.size for item in damaged} == {150_000}
+        assert damaged[0].path in first.run("attune", "verify", "--repair")
+        first.run("dvc", "push")
+        assert sharing.inspect(first.folder, None, repair=False).damaged == ()
+        first.commit("Share")
+        first.run("git", "push", "--quiet", "origin", "main")
+        second = clone(tmp_path / "origin", tmp_path / "second")
+        second.run("dvc", "pull")
+        assert second.content() == first.content()
 
 
 @pytest.mark.parametrize("kind", ["s3", "ssh"])

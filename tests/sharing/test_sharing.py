@@ -1,11 +1,6 @@
 """Two people share results through git and a remote that is a folder."""
 
-import os
-import random
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -48,52 +43,6 @@ def test_the_run_cache_travels(first: Clone, tmp_path: Path) -> None:
 def test_two_push_at_once(first: Clone, tmp_path: Path) -> None:
     share(first, str(tmp_path / "remote"))
     push_at_once([first, clone(tmp_path / "origin", tmp_path / "second")])
-
-
-@pytest.mark.endurance
-def test_nothing_is_lost_in_killed_pushes(first: Clone, tmp_path: Path) -> None:
-    killed_pushes(first, tmp_path, times=8)
-
-
-@pytest.mark.endurance
-def test_nothing_is_lost_in_fifty_killed_pushes(first: Clone, tmp_path: Path) -> None:
-    killed_pushes(first, tmp_path, times=50)
-
-
-def killed_pushes(first: Clone, tmp_path: Path, times: int) -> None:
-    """Every push is killed at another moment; each leaves only whole objects, and the last one, undisturbed, all."""
-    share(first, str(tmp_path / "remote"))
-    moments = random.Random(7)
-    cut_short = 0
-    for seed in range(100, 100 + times):
-        (first.folder / "params.yaml").write_text(f"seed: {seed}\n")
-        first.run("dvc", "repro", "--quiet")
-        there = objects(tmp_path / "remote")
-        process = subprocess.Popen(
-            ["dvc", "push", "--quiet"], cwd=first.folder, env=first.environment(), start_new_session=True
-        )
-        deadline = time.monotonic() + 20  # the kill falls into the transfer: some time after its first object
-        while objects(tmp_path / "remote") == there and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.02))
-        cut_short += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert sharing.inspect(first.folder, None, repair=False).damaged == ()
-        first.commit(f"Seed {seed}")
-    assert cut_short > times // 2
-    wanted = first.content()
-    first.run("git", "push", "--quiet", "origin", "main")
-    first.run("dvc", "push", "--all-commits")
-    second = clone(tmp_path / "origin", tmp_path / "second")
-    second.run("dvc", "pull", "--all-commits")
-    assert second.content() == wanted
-    assert objects(second.folder / ".dvc/cache") == objects(tmp_path / "remote")
-
-
-def objects(folder: Path) -> set[str]:
-    """Whole objects, temporary files of a killed transfer left out."""
-    return {path.name for path in (folder / "files/md5").glob("??/*") if len(path.name.split(".")[0]) == 30}
 
 
 def test_a_damaged_object_is_found_named_and_repaired(first: Clone, tmp_path: Path) -> None:
@@ -142,7 +91,7 @@ def test_people_on_one_machine_share_a_cache(first: Clone, tmp_path: Path) -> No
     for person in people:
         person.run("dvc", "cache", "dir", "--local", str(tmp_path / "shared"))
         person.run("dvc", "config", "--local", "cache.shared", "group")
-        person.run("dvc", "config", "--local", "cache.type", "reflink,hardlink")
+        person.run("dvc", "config", "--local", "cache.type", "reflink,symlink")
     first.run("dvc", "pull")
     shutil.rmtree(first.folder / ".dvc/cache", ignore_errors=True)
     first.run("dvc", "checkout", "--relink")
@@ -150,7 +99,7 @@ def test_people_on_one_machine_share_a_cache(first: Clone, tmp_path: Path) -> No
     people[1].run("dvc", "checkout")
     one, other = (person.folder / "out/0.bin" for person in people)
     assert one.read_bytes() == other.read_bytes()
-    if one.stat().st_nlink > 1:  # hard links; a file system with reflinks copies on write instead
+    if one.is_symlink():  # a file system with reflinks copies on write instead
         assert one.stat().st_ino == other.stat().st_ino
         assert one.stat().st_mode & 0o222 == 0
     held = [path for path in (tmp_path / "shared/files/md5").glob("*/*") if path.is_file()]

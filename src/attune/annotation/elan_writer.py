@@ -56,7 +56,7 @@ def write(path: Path, video: Path, tiers: Iterable[NewTier]) -> None:
         },
     )
     header = Tree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    medium = {"MEDIA_URL": video.resolve().as_uri(), "MIME_TYPE": _MIME_TYPES.get(video.suffix.lower(), "unknown")}
+    medium = {"MEDIA_URL": _own_path(video).as_uri(), "MIME_TYPE": _MIME_TYPES.get(video.suffix.lower(), "unknown")}
     if (relative := _relative(video, path.parent)) is not None:
         medium["RELATIVE_MEDIA_URL"] = relative
     Tree.SubElement(header, "MEDIA_DESCRIPTOR", medium)
@@ -193,9 +193,14 @@ def _save(path: Path, root: Tree.Element) -> None:
         temporary.write_bytes(buffer.getvalue() + b"\n")
 
 
+def _own_path(video: Path) -> Path:
+    """Where the video is, under its own name, which is a link where DVC keeps the content elsewhere."""
+    return video.parent.resolve() / video.name
+
+
 def _relative(video: Path, folder: Path) -> str | None:
     """The video's place as ELAN writes it, seen from a folder; None across drives."""
     try:
-        return f"./{Path(os.path.relpath(video.resolve(), folder.resolve())).as_posix()}"
+        return f"./{Path(os.path.relpath(_own_path(video), folder.resolve())).as_posix()}"
     except ValueError:
         return None

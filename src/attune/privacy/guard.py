@@ -115,8 +115,10 @@ def recordings(folder: Path) -> list[Finding]:
         document = _read(file)
         base = file.parent / str(document.get("wdir") or ".")
         for out in document.get("outs") or []:
-            path = (base / str(out.get("path"))).resolve()
-            if (path.is_relative_to(raw) or raw.is_relative_to(path)) and not out.get("remote"):
+            path = base / str(out.get("path"))
+            places = {path.resolve(), path.parent.resolve() / path.name}  # DVC may have made it a link into its cache
+            concerned = any(place.is_relative_to(raw) or raw.is_relative_to(place) for place in places)
+            if concerned and not out.get("remote"):
                 what = "tracks recordings without a line `remote: restricted` below `path:` (docs/privacy.md)"
                 name = file.relative_to(folder.resolve()).as_posix()
                 found.append(Finding(name, what, hashlib.sha256(file.read_bytes()).hexdigest()))

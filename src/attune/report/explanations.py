@@ -14,8 +14,8 @@ import pandas as pd
 
 from attune.report import versions
 from attune.report.blocks import Details, Figure, Missing, Section, Table, Terms, Text, Video, Videos, number
+from attune.report.material import Material, missing
 from attune.report.painted import Paintings
-from attune.report.results import Material
 
 MEASURES = {
     "pearson": ("Pearson", "correlation of two maps, pixel by pixel: 1 is the same pattern, 0 none in common"),
@@ -72,7 +72,7 @@ def videos(material: Material, shown: Shown) -> Section:
         )
     )
     if not shown.overlays.is_dir():
-        part.blocks.append(_missing("videos of the models' attention", shown.overlays, "attribute"))
+        part.blocks.append(missing("videos of the models' attention", shown.overlays, "attribute"))
     if not shown.paintings.folders:
         cure = "People paint with “attune paint”; nothing is wrong before that."
         part.blocks.append(Missing("maps that people have painted", "the folder attention of the raw data", cure))
@@ -148,13 +148,13 @@ def _results(part: Section, material: Material, metrics: str, plots: str, stage:
     folder = material.plots / plots
     pictures = sorted(folder.rglob("*.png"))
     if not pictures:
-        part.blocks.append(_missing("figures", folder, stage))
+        part.blocks.append(missing("figures", folder, stage))
     for path in pictures:
         words = _words(path.relative_to(folder).with_suffix("").as_posix())
         alt = f"Figure: {words}. Its numbers are in the tables of {folder} and, in part, below."
         part.blocks.append(Figure(material.budget.embed(path), str(path), alt, words.capitalize()))
     if value is None:
-        part.blocks.append(_missing("numbers", material.metrics / f"{metrics}.json", stage))
+        part.blocks.append(missing("numbers", material.metrics / f"{metrics}.json", stage))
         return
     known = str(value).lower()
     found = dict.fromkeys(meaning for key, meaning in MEASURES.items() if key in known)
@@ -222,7 +222,3 @@ def _words(name: str) -> str:
 
 def _depth(value: Any) -> int:
     return 1 + max(map(_depth, value.values()), default=0) if isinstance(value, dict) else 0
-
-
-def _missing(what: str, path: Path, stage: str) -> Missing:
-    return Missing(what, str(path), f"The stage {stage} makes it.")

@@ -20,8 +20,9 @@ from attune.report import explanations, results, versions
 from attune.report.blocks import Section
 from attune.report.embedding import MEGABYTE, Budget
 from attune.report.explanations import Shown
+from attune.report.headline import headline
+from attune.report.material import Material
 from attune.report.painted import Paintings, read_snippets
-from attune.report.results import Material
 from attune.video import clips
 from attune.video.clips import ClipConfig
 from attune.video.files import VideoConfig
@@ -108,7 +109,7 @@ def build(
         config.snippets,
     )
     sections = [
-        results.headline(material),
+        headline(material),
         results.reliability(material),
         results.learning(material),
         explanations.videos(material, shown),

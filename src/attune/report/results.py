@@ -1,29 +1,14 @@
-"""The sections about people and models: headline numbers, learning, search, and how far raters agree.
+"""The sections about people and models: learning, search, and how far raters agree.
 
 Only files of metrics/ and plots/ are read. Every part that is not there is said, and the rest is shown.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from attune import artifacts
-from attune.report.blocks import (
-    Details,
-    Figure,
-    Missing,
-    Number,
-    Numbers,
-    Section,
-    Table,
-    Terms,
-    Text,
-    interval,
-    number,
-)
-from attune.report.embedding import Budget
+from attune.report.blocks import Details, Section, Table, Terms, Text, interval, number
+from attune.report.material import Material, missing
 
 ALL = "all"
 F1 = (
@@ -35,123 +20,6 @@ KAPPA = (
     "agreement everywhere. Landis and Koch call it moderate above 0.4, substantial above 0.6 and almost perfect above "
     "0.8; where a behaviour is very rare or very frequent, kappa is low even among raters who seldom disagree."
 )
-INTERVALS = (
-    "Numbers in brackets are 95 % intervals, unless the parameters say another share: whole sessions were drawn with "
-    "replacement, because clips of one child resemble each other. Few sessions make them wide."
-)
-
-
-@dataclass(frozen=True)
-class Material:
-    """Where the results are, and room for pictures."""
-
-    metrics: Path
-    plots: Path
-    budget: Budget
-
-    def json(self, name: str) -> Any:
-        """A file of metrics/, None if it is not there."""
-        path = self.metrics / f"{name}.json"
-        return artifacts.read_json(path) if path.is_file() else None
-
-    def table(self, name: str) -> pd.DataFrame | None:
-        """A table of plots/, all columns as words where they are no numbers; None if it is not there."""
-        path = self.plots / name
-        if not path.is_file():
-            return None
-        text = pd.read_csv(path, keep_default_na=False, dtype=str, encoding="utf-8")
-        return text.apply(_numbers)
-
-    def figure(self, name: str, alt: str, caption: str, stage: str) -> Figure | Missing:
-        """A picture of plots/, or the word that it is missing and the stage that makes it."""
-        path = self.plots / name
-        if not path.is_file():
-            return Missing(caption, str(path), f"The stage {stage} makes it.")
-        return Figure(self.budget.embed(path), str(path), alt, caption)
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    converted = pd.to_numeric(column.mask(column == ""), errors="coerce")
-    return column if (converted.isna() & (column != "")).any() else converted
-
-
-def headline(material: Material) -> Section:
-    """The few numbers that are read first, against chance and against people."""
-    part = Section("headline", "In short")
-    summary, machine = material.json("summary"), material.json("machine_reliability")
-    if summary is None:
-        part.blocks.append(_missing("the models' scores", material.metrics / "summary.json", "summarise_learning"))
-    else:
-        part.blocks.append(Numbers(_learned(summary)))
-    if machine is None:
-        path = material.metrics / "machine_reliability.json"
-        part.blocks.append(_missing("agreement of models and people", path, "measure_machine_reliability"))
-    else:
-        part.blocks.append(Numbers(_machine(machine)))
-    part.blocks.append(Text(INTERVALS))
-    return part
-
-
-def _learned(summary: dict[str, Any]) -> list[Number]:
-    chance, human = number(summary.get("test_chance_f1")), number(summary.get("test_human_f1"))
-    models = sum(name.endswith("_f1") for name in summary) - 5
-    return [
-        Number(
-            "F1 of the models on new sessions",
-            number(summary.get("test_f1")),
-            f"chance {chance}, one annotator against another {human}",
-            "How well the models tell engaged clips of sessions that played no part in training, averaged over tasks "
-            "and behaviours. “Chance” is the best that can be reached without looking.",
-        ),
-        Number(
-            "Balanced accuracy",
-            number(summary.get("test_balanced_accuracy")),
-            "chance 0.50",
-            "The mean of two shares: engaged clips that were recognised, and not engaged ones. It does not depend on "
-            "how often children are engaged.",
-        ),
-        Number(
-            "Models better than chance",
-            number(summary.get("above_chance")),
-            f"of {models}" if models > 0 else "",
-            "Models whose whole interval lies above what chance can reach.",
-        ),
-    ]
-
-
-def _machine(numbers: dict[str, Any]) -> list[Number]:
-    names = [name.removesuffix("_model_kappa") for name in numbers if name.endswith("_model_kappa")]
-    found = []
-    for name in names:
-        model, human = (
-            interval(*(numbers.get(f"{name}_{kind}_kappa{end}") for end in ("", "_low", "_high")))
-            for kind in ("model", "humans")
-        )
-        difference = [numbers.get(f"{name}_difference{end}") for end in ("", "_low", "_high")]
-        found.append(
-            Number(
-                f"Kappa of model and annotators, {name}",
-                model,
-                f"annotators with each other {human}",
-                _verdict(difference),
-            )
-        )
-    return found
-
-
-def _verdict(difference: list[Any]) -> str:
-    """What a difference of kappas with its interval says, in words."""
-    value, low, high = difference
-    if value is None:
-        return "It cannot be compared: no clips that two annotators labelled."
-    told = f"The model's kappa less the annotators' is {interval(value, low, high)}. "
-    if low is None or high is None:
-        return told + "One session allows no interval."
-    if low > 0:
-        return told + "Annotators agree with the model better than with each other."
-    if high < 0:
-        return told + "Annotators agree with each other better than with the model."
-    return told + "The interval holds 0: these sessions do not tell the two apart."
 
 
 def learning(material: Material) -> Section:
@@ -160,7 +28,7 @@ def learning(material: Material) -> Section:
     scores = material.table("training/scores.csv")
     if scores is None:
         part.blocks.append(
-            _missing("scores of every model", material.plots / "training/scores.csv", "summarise_learning")
+            missing("scores of every model", material.plots / "training/scores.csv", "summarise_learning")
         )
     else:
         part.blocks.append(_scores(scores[scores["metric"] == "f1"]))
@@ -235,7 +103,7 @@ def searches(material: Material) -> Section:
             ]
             part.blocks.append(Details(label, list(figures)))
     if not found:
-        part.blocks.append(_missing("figures of the searches", material.plots / "head_search", "summarise_learning"))
+        part.blocks.append(missing("figures of the searches", material.plots / "head_search", "summarise_learning"))
     return part
 
 
@@ -244,7 +112,7 @@ def reliability(material: Material) -> Section:
     part = Section("reliability", "How far people and models agree", [Text(KAPPA)])
     human = material.json("reliability")
     if human is None:
-        part.blocks.append(_missing("agreement of annotators", material.metrics / "reliability.json", "summarise"))
+        part.blocks.append(missing("agreement of annotators", material.metrics / "reliability.json", "summarise"))
     else:
         part.blocks.append(_human(human))
     for labels, words in (("binary", "engaged or not"), ("multi", "every value of the vocabulary")):
@@ -275,7 +143,7 @@ def reliability(material: Material) -> Section:
     difference = material.table("machine_reliability/difference.csv")
     if difference is None:
         path = material.plots / "machine_reliability/difference.csv"
-        part.blocks.append(_missing("kappa of model and annotators", path, "measure_machine_reliability"))
+        part.blocks.append(missing("kappa of model and annotators", path, "measure_machine_reliability"))
     else:
         part.blocks.append(_kinds(difference))
     for name, alt, caption in (
@@ -361,7 +229,3 @@ def terms() -> Terms:
             ("fold", "a group of sessions; the last one is the test fold"),
         ]
     )
-
-
-def _missing(what: str, path: Path, stage: str) -> Missing:
-    return Missing(what, str(path), f"The stage {stage} makes it.")
