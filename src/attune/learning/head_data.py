@@ -6,7 +6,6 @@ kilobytes of features. What a training computes does not depend on where feature
 batches and chunks.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,11 +72,10 @@ class Validation:
     positive: torch.Tensor
     coded: torch.Tensor
 
-    def chunks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Inputs, positive and coded of at most :data:`CHUNK` clips at a time."""
-        for first in range(0, len(self.rows), CHUNK):
-            here = slice(first, first + CHUNK)
-            yield self.inputs.take(self.rows[here]), self.positive[here], self.coded[here]
+    def chunks(self) -> list["Validation"]:
+        """The same, at most :data:`CHUNK` clips in each."""
+        parts = (part.split(CHUNK) for part in (self.rows, self.positive, self.coded))
+        return [Validation(self.inputs, *part) for part in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -98,25 +96,13 @@ class HeadData:
     class_weights: torch.Tensor
 
     @classmethod
-    def of(
-        cls,
-        train: heads.Clips,
-        validation: heads.Clips,
-        device: torch.device | None = None,
-        held_mb: float = HELD_MB,
-    ) -> "HeadData":
+    def of(cls, train: heads.Clips, validation: heads.Clips, device: torch.device | None = None) -> "HeadData":
         """Put the clips of one fold where they are trained on; the type of the features is the type of the weights.
-
-        Args:
-            train: the clips to learn from.
-            validation: the clips to score by.
-            device: where to train, the processor if not given.
-            held_mb: hold the features of both if they are not larger.
 
         Raises:
             InputError: a file is damaged.
         """
-        hold = sum(map(_size_mb, (train, validation))) <= held_mb
+        hold = _size_mb(train) + _size_mb(validation) <= HELD_MB
         seen, unseen = (
             Inputs(clips.features, device or torch.device("cpu"), hold=hold) for clips in (train, validation)
         )

@@ -136,11 +136,15 @@ def _error(
 
 def _f1(weights: torch.Tensor, validation: Validation) -> npt.NDArray[np.float64]:
     """F1 of every run ``(R,)``; equal logits mean class 0, as for ``argmax``."""
-    hits, chosen = torch.zeros(2, weights.shape[1] // heads.CLASSES, dtype=torch.float64, device=weights.device)
-    for inputs, positive, coded in validation.chunks():
-        first, second = (inputs @ weights).chunk(heads.CLASSES, dim=1)
-        predicted = (second > first).to(weights)
-        hits += positive @ predicted
-        chosen += coded @ predicted
-    f1: torch.Tensor = metrics.f1_of_counts(hits, chosen, validation.positive.double().sum())
+    counts = torch.zeros(2, weights.shape[1] // heads.CLASSES, dtype=torch.float64, device=weights.device)
+    for chunk in validation.chunks():
+        counts += _counts(weights, chunk)
+    f1: torch.Tensor = metrics.f1_of_counts(*counts, validation.positive.double().sum())
     return f1.cpu().numpy()
+
+
+def _counts(weights: torch.Tensor, validation: Validation) -> torch.Tensor:
+    """Labels 1 of the clips that each run gives class 1, and all labels of those clips, ``(2, R)``."""
+    first, second = (validation.inputs.take(validation.rows) @ weights).chunk(heads.CLASSES, dim=1)
+    predicted = (second > first).to(weights)
+    return torch.stack([validation.positive @ predicted, validation.coded @ predicted])
