@@ -139,7 +139,8 @@ def _f1(weights: torch.Tensor, validation: Validation) -> npt.NDArray[np.float64
     counts = torch.zeros(2, weights.shape[1] // heads.CLASSES, dtype=torch.float64, device=weights.device)
     for chunk in validation.chunks():
         counts += _counts(weights, chunk)
-    f1: torch.Tensor = metrics.f1_of_counts(*counts, validation.positive.double().sum())
+    hits, chosen = counts
+    f1: torch.Tensor = metrics.f1_of_counts(hits, chosen, validation.positive.double().sum())
     return f1.cpu().numpy()
 
 
