@@ -84,7 +84,8 @@ def main() -> None:
     given = folds()
 
     torch.set_num_threads(1)
-    train = Clips.concatenate([fold.augmented for fold in given[1:]])
+    others = Clips.concatenate([fold.augmented for fold in given[1:]])
+    train = Clips(np.concatenate([fold.augmented.features for fold in given[1:]]), others.labels, others.epoch)
     drawn = [HeadSettings.model_validate(search.draw(config.space, i, config.seed)) for i in range(arguments.runs)]
     sequential(train, given[0].plain, drawn[0], 0)
     start, processor = time.perf_counter(), time.process_time()

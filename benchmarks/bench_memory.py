@@ -1,8 +1,9 @@
-"""Peak memory of bake and of fine-tuning as sessions become more and longer.
+"""Peak memory of bake, of the head search and of fine-tuning as sessions become more and longer.
 
 Every point is a process of its own, of which the peak after the start (everything imported, the encoder built and used
-once) is taken; needs Linux. Frames are 64 x 80 pixels and the encoder is tiny, so that the whole takes minutes. What
-would be held if the corpus were read into memory is told beside the peak.
+once) is taken; needs Linux. Frames are 64 x 80 pixels and the encoder is tiny, so that the whole takes minutes; heads
+learn from features of the demo's size, more than are held. What would be held if the frames, or the features of a
+task, were read into memory is told beside the peak.
 """
 
 import itertools
@@ -20,10 +21,11 @@ import torch
 
 from attune.annotation import spans
 from attune.annotation.folds import FoldStatistics
-from attune.learning import baking, encoders, finetuning
+from attune.learning import baked, baking, encoders, finetuning, head_search
 from attune.learning.corpus import Corpus
 from attune.learning.encoders import EncoderConfig
 from attune.learning.fold_heads import FoldHead
+from attune.learning.head_config import HeadSearchConfig
 from attune.learning.pieces import Look, PieceStore
 from attune.learning.pixels import PixelConfig
 from attune.learning.training_config import FinetuneSettings, TrainingConfig
@@ -40,7 +42,9 @@ ENCODER = EncoderConfig(name="timm/test_efficientnet", weights="none", input_siz
 VIDEO = VideoConfig(height=HEIGHT, width_multiple=8, frame_rate=RATE)
 EPOCH_CLIPS = 300  # of fine-tuning, however many the sessions: as many batches at every point
 POINTS = ((5, 2), (50, 2), (5, 20))
-WORKS = ("bake", "fine-tuning, pixels", "fine-tuning, activations")
+MANY = ((1000, 2), (4000, 2))  # baked clips do not become more with longer sessions
+WORKS = {"bake": POINTS, "head search": MANY, "fine-tuning, pixels": POINTS, "fine-tuning, activations": POINTS}
+FEATURES, BAKED_CLIPS = 3840, 20  # per session, to learn from, and as many to score on
 
 
 def main() -> None:
@@ -48,29 +52,35 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(*measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
         return
-    print(f"{'work':26}{'sessions':>9}{'minutes':>9}{'frames, MB':>12}{'peak, MB':>10}{'above start, MB':>17}")
-    for work in WORKS:
+    print(f"{'work':26}{'sessions':>9}{'minutes':>9}{'data, MB':>12}{'peak, MB':>10}{'above start, MB':>17}")
+    for work, points in WORKS.items():
         added = []
-        for sessions, minutes in POINTS:
+        for sessions, minutes in points:
             command = [sys.executable, __file__, work, str(sessions), str(minutes)]
             told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             peak, above = map(float, told.split())
             added.append(above)
-            corpus = sessions * minutes * 60 * RATE * HEIGHT * WIDTH * 3 / 1e6
-            print(f"{work:26}{sessions:9}{minutes:9}{float(corpus):12.0f}{peak:10.0f}{above:17.1f}", flush=True)
+            data = float(sessions * minutes * 60 * RATE * HEIGHT * WIDTH * 3 / 1e6)
+            if work == "head search":
+                data = sessions * 2 * BAKED_CLIPS * FEATURES * 4 / 1e6
+            print(f"{work:26}{sessions:9}{minutes:9}{data:12.0f}{peak:10.0f}{above:17.1f}", flush=True)
+        more = [f"{points[1][0] // points[0][0]} times the sessions", "ten times their length"][: len(points) - 1]
         ratios = ", ".join(f"{above / added[0]:.2f}" for above in added[1:])
-        print(f"  ten times the sessions, ten times their length: {ratios} times the memory above the start")
+        print(f"  {', '.join(more)}: {ratios} times the memory above the start")
 
 
 def measure(work: str, sessions: int, minutes: int) -> tuple[float, float]:
     """Peak memory of this process in MB, and how much of it came after the start."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tasks, stratified = record(folder / "frames", sessions, minutes * 60_000)
-        if work == "bake":
-            run = prepare_bake(folder, tasks, stratified)
+        if work == "head search":
+            run = prepare_heads(folder, sessions)
         else:
-            run = prepare_finetuning(folder, tasks, stratified, "activations" in work)
+            tasks, stratified = record(folder / "frames", sessions, minutes * 60_000)
+            if work == "bake":
+                run = prepare_bake(folder, tasks, stratified)
+            else:
+                run = prepare_finetuning(folder, tasks, stratified, "activations" in work)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here on
         start = memory_mb("VmRSS")
         run()
@@ -121,6 +131,38 @@ def prepare_bake(folder: Path, tasks: pd.DataFrame, stratified: pd.DataFrame) ->
 
     with torch.inference_mode():
         encoder(torch.zeros(1, 3, 15, 32, 32))
+    return run
+
+
+def prepare_heads(folder: Path, sessions: int) -> Callable[[], None]:
+    """Baked samples of one task in three folds: as many clips to learn from as to score on, one epoch of them."""
+    rng = np.random.default_rng(0)
+    count = sessions * BAKED_CLIPS // 3
+    zeros = np.zeros((1000, FEATURES), dtype=np.float32)
+    for fold in range(3):
+        for kind in ("plain", "test"):
+            sample = baked.Baked(
+                features=zeros,
+                labels=rng.integers(0, 2, (count, len(VARIABLES), len(ANNOTATORS))).astype(np.int8),
+                session=np.zeros(count, dtype=np.int32),
+                start_ms=np.zeros(count, dtype=np.int64),
+                epoch=np.zeros(count, dtype=np.int32),
+                sessions=("all",),
+                variables=VARIABLES,
+                annotators=ANNOTATORS,
+                config={},
+            )
+            blocks = (zeros[: count - first] for first in range(0, count, len(zeros)))
+            baked.write(baked.path_of(folder, "people", fold, kind), sample, blocks)
+    space = {"learning_rate": {"value": 0.01}, "decay": {"value": 0}, "weight_decay": {"value": 0}}
+    space |= {"class_weights": {"value": False}}
+    sizes = {"settings": 4, "repetitions": 1, "epochs": 1, "window": 1, "batch_size": 32}
+    config = HeadSearchConfig.model_validate(sizes | {"augmentation": "plain", "seed": 0, "space": space})
+
+    def run() -> None:
+        for name, folds in head_search.read_pairs(folder, 3, config.augmentation):
+            head_search.search_heads(folds, config, name=name)
+
     return run
 
 

@@ -27,6 +27,7 @@ from attune.problems import InputError
 from attune.video import clips, transforms
 from attune.video.clips import ClipConfig
 from attune.video.recipes import Augmentation
+from tests.learning.tiny import whole
 
 torch.set_num_threads(1)
 
@@ -174,7 +175,7 @@ def test_features_equal_those_of_each_clip_alone(baked_folder: Any, lab: Lab) ->
                 shown = transforms.evaluate(pixels, 16, "square")
             with torch.inference_mode():
                 expected = encoder(transforms.normalise(shown, MEAN, STD))[0].numpy()
-            np.testing.assert_allclose(found.features[row], expected, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(whole(found.features)[row], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_labels_session_start_and_epoch_are_the_clips_own(baked_folder: Any, lab: Lab) -> None:
@@ -265,7 +266,7 @@ def test_a_video_that_ends_a_little_early_shows_its_last_frame_on(lab: Lab, tmp_
     with torch.inference_mode():
         shown = transforms.evaluate(pixels[None], 16, "square")
         expected = frame_encoder()(transforms.normalise(shown, MEAN, STD))[0].numpy()
-    np.testing.assert_allclose(found.features[last], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole(found.features)[last], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_frames_that_end_too_early_are_refused_before_any_work(lab: Lab, tmp_path: Path) -> None:
@@ -320,7 +321,8 @@ def test_a_damaged_file_is_refused(damage: str, words: str, baked_folder: Any, t
 
 def test_blocks_that_do_not_make_up_the_features_are_refused(baked_folder: Any, tmp_path: Path) -> None:
     found = baked.load(place(baked_folder[1], "people", 0, "test"))
-    for blocks in ([found.features[:-1]], [found.features[:, 1:]], [found.features.astype(float)]):
+    features = whole(found.features)
+    for blocks in ([features[:-1]], [features[:, 1:]], [features.astype(float)]):
         with pytest.raises(ValueError, match="expected"):
             baked.write(tmp_path / "x.safetensors", found, blocks)
     assert list(tmp_path.iterdir()) == []

@@ -8,12 +8,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from attune.learning import baked, head_search, head_training, search_report
+from attune.learning import baked, head_data, head_search, head_training, search_report
 from attune.learning.head_config import HeadSearchConfig, Winner
 from attune.learning.head_search import Fold, search_heads
 from attune.learning.heads import Clips
 from attune.problems import InputError
 from tests.conftest import ROOT
+from tests.learning.tiny import whole
 
 SPACE = {
     "learning_rate": {"log_uniform": [1e-5, 1]},
@@ -81,7 +82,7 @@ def test_chance_is_the_f1_of_always_answering_yes():
 def test_validation_is_never_learned_from(monkeypatch):
     """Each split learns from the augmented clips of the other folds and scores the plain clips of its own."""
     seen = []
-    original = head_training.HeadData.of
+    original = head_data.HeadData.of
     monkeypatch.setattr(
         head_search.HeadData,
         "of",
@@ -92,7 +93,7 @@ def test_validation_is_never_learned_from(monkeypatch):
     for place, (train, validation) in enumerate(seen):
         assert validation is given[place].plain
         others = np.concatenate([fold.augmented.features for number, fold in enumerate(given) if number != place])
-        assert np.array_equal(train.features, others)
+        assert np.array_equal(whole(train.features), others)
 
 
 def test_folds_without_a_class_are_named_and_defined():

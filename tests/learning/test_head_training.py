@@ -6,7 +6,8 @@ import torch
 
 from attune.learning import head_training, heads
 from attune.learning.head_config import HeadSettings
-from attune.learning.head_training import HeadData, train_heads
+from attune.learning.head_data import HeadData
+from attune.learning.head_training import train_heads
 from attune.learning.heads import Clips
 
 SETTINGS = [

@@ -96,14 +96,13 @@ def lab_above_chance(folder: Path, lab: Lab) -> bool:
     ((name, parts),) = head_search.read_pairs(lab.baked, len(folds), config.augmentation)
     winner = head_search.search_heads(parts, config, name=name).winner
     course = HeadCourse(winner.settings(), 100, config.batch_size, config.augmentation, 0, 0)
-    fold_heads._load.cache_clear()
     head = fold_heads.train(lab.baked, "play", "looking", folds, folds[-1], course)
     corpus = inputs_of(folder).corpus("play", "looking")
     clips = corpus.fixed(lab.sessions[tiny.NUM_FOLDS - 1])
     tested = baked.load(baked.path_of(lab.baked.parent / "test", "play", tiny.NUM_FOLDS - 1, "test"))
     assert tested.start_ms.tolist() == clips.clips["start_ms"].tolist()
     with torch.no_grad():
-        probability = head.linear()(torch.from_numpy(tested.features)).softmax(dim=1)[:, 1].double().numpy()
+        probability = head.linear()(torch.from_numpy(tiny.whole(tested.features))).softmax(dim=1)[:, 1].double().numpy()
     scores = scoring.score(Predicted(clips, corpus.annotators, probability), BootstrapConfig(draws=200))
     return summary.above_chance([{"task": "play", "variable": "looking", "test": scores}])["play-looking"]
 

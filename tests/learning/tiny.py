@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from attune import artifacts
 from attune.annotation import spans
-from attune.learning import baking, encoders
+from attune.learning import baking, encoders, features
 from attune.learning.pieces import Look, PieceStore
 from attune.video import clips, recipes, store
 
@@ -181,3 +181,10 @@ def write_winner(folder: Path) -> None:
     settings = {"learning_rate": 0.01, "decay": 0.0, "weight_decay": 0.0, "class_weights": True, "epochs": 5}
     found = {"score": 0.5, "score_std": 0.0, "chance": 0.4, "setting": 0, "runs": 3, "diverged": 0}
     artifacts.write_json(folder / "head_search" / "play-looking" / "winner.json", settings | found)
+
+
+def whole(given: features.Features) -> np.ndarray:
+    """All features in memory, (N, F), wherever they are."""
+    out = np.empty(given.shape, given.dtype)
+    features.read(given, np.arange(len(out)), out, np.arange(len(out)))
+    return out

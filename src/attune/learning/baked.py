@@ -19,6 +19,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from attune import artifacts
+from attune.learning.features import Features, Stored
 from attune.problems import InputError, Problem
 
 AUGMENTATIONS = ("test", "plain", "train")
@@ -32,7 +33,7 @@ class Baked:
     """Features and labels of N clips.
 
     Attributes:
-        features: float32 (N, F).
+        features: float32 (N, F); of a file that was loaded, they are still there.
         labels: 1 engaged, 0 not, -1 absent, int8 (N, V, A).
         session: index into ``sessions``, int32 (N,).
         start_ms: start of the clip in its session, int64 (N,).
@@ -43,7 +44,7 @@ class Baked:
         config: how the features came about.
     """
 
-    features: npt.NDArray[np.float32]
+    features: Features
     labels: npt.NDArray[np.int8]
     session: npt.NDArray[np.int32]
     start_ms: npt.NDArray[np.int64]
@@ -95,7 +96,7 @@ def write(path: Path, baked: Baked, features: Iterable[npt.NDArray[np.float32]])
 
 
 def load(path: Path) -> Baked:
-    """Read a packed file.
+    """Read a packed file, but for its features, which it is kept open for.
 
     Raises:
         InputError: the file is missing, damaged or of another kind.
@@ -106,14 +107,15 @@ def load(path: Path) -> Baked:
             if metadata.get("format") != FORMAT:
                 found = f"the format {metadata.get('format')!r}"
                 raise InputError(Problem(str(path), "", found, repr(FORMAT), _CURE))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+            tensors = {name: file.get_tensor(name) for name in ("labels", "session", "start_ms", "epoch")}
+        features = _features(path)
     except FileNotFoundError:
         raise InputError(Problem(str(path), "", "no such file", "baked samples", _CURE)) from None
     except (SafetensorError, OSError) as error:
         raise InputError(Problem(str(path), "", str(error), "baked samples", _CURE)) from None
     told = {name: json.loads(metadata[name]) for name in ("sessions", "variables", "annotators", "config")}
     return Baked(
-        tensors["features"],
+        features,
         tensors["labels"],
         tensors["session"],
         tensors["start_ms"],
@@ -123,6 +125,15 @@ def load(path: Path) -> Baked:
         tuple(told["annotators"]),
         told["config"],
     )
+
+
+def _features(path: Path) -> Stored:
+    """Where the head of a file says that its features are; that all of them are there has been checked."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))["features"]
+    count, size = entry["shape"]
+    return Stored(path, 8 + length + entry["data_offsets"][0], (count, size))
 
 
 def _entry(kind: np.dtype[Any], shape: tuple[int, ...]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from attune.learning import baked, head_training, heads
 from attune.learning.baked import Baked
 from attune.learning.corpus import check_classes
 from attune.learning.head_config import HeadSettings
-from attune.learning.head_training import HeadData
+from attune.learning.head_data import HeadData
 from attune.learning.heads import Clips
 from attune.problems import InputError, Problem
 
@@ -83,11 +82,9 @@ def train(
     Raises:
         InputError: a file is missing, the variable is not in it, or a class does not occur on one of the two sides.
     """
-    parts = [
-        _load(baked.path_of(folder, task, fold, course.augmentation)) for fold in sorted(folds) if fold != validation
-    ]
-    learned = Clips.concatenate([_clips(part, variable, task) for part in parts])
-    judged = _clips(_load(baked.path_of(folder, task, validation, "test")), variable, task)
+    others = [baked.path_of(folder, task, fold, course.augmentation) for fold in sorted(folds) if fold != validation]
+    learned = Clips.concatenate([_clips(baked.load(path), variable, task) for path in others])
+    judged = _clips(baked.load(baked.path_of(folder, task, validation, "test")), variable, task)
     check_classes(learned.labels, task, variable, f"training folds without fold {validation}")
     check_classes(judged.labels, task, variable, f"validation fold {validation}")
     data = HeadData.of(learned, judged)
@@ -96,7 +93,7 @@ def train(
         [course.settings],
         epochs=course.epochs,
         batch_size=course.batch_size,
-        initial=heads.initial(learned.features.shape[1], course.seed, course.repetition),
+        initial=heads.initial(data.inputs.size, course.seed, course.repetition),
         order=lambda count, epoch: heads.order(count, course.seed, course.repetition, epoch),
     )
     if trained.diverged[0]:
@@ -108,11 +105,6 @@ def train(
     return FoldHead(
         trained.weight[0], trained.bias[0], trained.f1[0], (negative, positive), round(2 * share / (1 + share), 9)
     )
-
-
-@lru_cache(maxsize=16)
-def _load(path: Path) -> Baked:
-    return baked.load(path)
 
 
 def _clips(part: Baked, variable: str, task: str) -> Clips:

@@ -22,7 +22,7 @@ import torch
 from attune.learning import baked, head_training, heads, metrics, search, threads
 from attune.learning.baked import Baked
 from attune.learning.head_config import NAMES, HeadSearchConfig, HeadSettings, Winner
-from attune.learning.head_training import HeadData
+from attune.learning.head_data import HeadData
 from attune.learning.heads import Clips
 from attune.problems import InputError, Problem
 
@@ -52,7 +52,7 @@ class _Block(NamedTuple):
 
 
 def read_pairs(folder: Path, num_folds: int, augmentation: str) -> Iterator[tuple[str, list[Fold]]]:
-    """Name and training folds of every task and variable, one task in memory at a time.
+    """Name and training folds of every task and variable, the labels of one task in memory at a time.
 
     Args:
         folder: the baked samples.
@@ -97,11 +97,8 @@ def search_heads(
     settings = search.draw_all(config.space, config.settings, config.seed)
     runs = []
     for fold in range(len(folds)):
-        others = Clips.concatenate([other.augmented for place, other in enumerate(folds) if place != fold])
-        data = HeadData.of(others, folds[fold].plain, device)
-        blocks = list(_blocks(fold, settings, others.features.shape[1], config))
         try:
-            for table in _in_threads(partial(_train, data, config=config), blocks, device, workers):
+            for table in _runs(folds, fold, settings, config, device, workers):
                 runs.append(table)
                 on_done(len(table))
         except torch.OutOfMemoryError as error:
@@ -121,6 +118,21 @@ def _clips(part: Baked, variable: int) -> Clips:
     return Clips(part.features, part.labels[:, variable], part.epoch)
 
 
+def _runs(
+    folds: Sequence[Fold],
+    fold: int,
+    settings: pd.DataFrame,
+    config: HeadSearchConfig,
+    device: torch.device | None,
+    workers: int | None,
+) -> Iterator[pd.DataFrame]:
+    """The runs that are scored on one fold, block by block; what they learn from is let go at the end."""
+    others = Clips.concatenate([other.augmented for place, other in enumerate(folds) if place != fold])
+    data = HeadData.of(others, folds[fold].plain, device)
+    blocks = list(_blocks(fold, settings, data.inputs.size, config))
+    yield from _in_threads(partial(_train, data, config=config), blocks, device, workers)
+
+
 def _blocks(fold: int, settings: pd.DataFrame, num_features: int, config: HeadSearchConfig) -> Iterator[_Block]:
     """Blocks of about equal size."""
     most = head_training.runs_within(config.memory_mb, num_features)
@@ -138,7 +150,7 @@ def _train(data: HeadData, block: _Block, config: HeadSearchConfig) -> pd.DataFr
         drawn,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        initial=heads.initial(data.inputs.shape[1] - 1, config.seed, block.repetition),
+        initial=heads.initial(data.inputs.size, config.seed, block.repetition),
         order=lambda count, epoch: heads.order(count, config.seed, block.repetition, epoch),
     )
     epochs, scores = metrics.best_epoch(trained.f1, config.window)

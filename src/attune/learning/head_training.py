@@ -18,55 +18,10 @@ import torch
 
 from attune.learning import heads, metrics
 from attune.learning.head_config import HeadSettings
-from attune.learning.heads import Samples
+from attune.learning.head_data import HeadData, Validation
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 ARRAYS = 5  # of the size of the weights: weights, two moments, gradient, quotient
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The validation clips of one baked epoch, each once, however many annotators coded it.
-
-    Attributes:
-        inputs: features and the column of ones, ``(n, F + 1)``.
-        positive: number of its labels that are 1, ``(n,)``.
-        coded: number of its labels, ``(n,)``.
-    """
-
-    inputs: torch.Tensor
-    positive: torch.Tensor
-    coded: torch.Tensor
-
-
-@dataclass(frozen=True)
-class HeadData:
-    """What the runs of one fold learn from and are scored on.
-
-    Attributes:
-        inputs: training features and the column of ones, ``(N, F + 1)``.
-        train: samples of every baked epoch, rows of ``inputs``.
-        validation: validation clips of every baked epoch.
-        class_weights: weight of each class where a run asks for it, ``(2,)``.
-    """
-
-    inputs: torch.Tensor
-    train: list[Samples]
-    validation: list[Validation]
-    class_weights: torch.Tensor
-
-    @classmethod
-    def of(cls, train: heads.Clips, validation: heads.Clips, device: torch.device | None = None) -> "HeadData":
-        """Put the clips of one fold where they are trained on; the type of the features is the type of the weights."""
-        samples = heads.samples_by_epoch(train)
-        labels = np.concatenate([epoch.labels for epoch in samples])
-        inputs = with_ones(train.features).to(device)
-        return cls(
-            inputs,
-            samples,
-            [_validation(validation, number, inputs) for number in heads.baked_epochs(validation)],
-            torch.from_numpy(heads.class_weights(labels)).to(inputs),
-        )
 
 
 @dataclass(frozen=True)
@@ -84,11 +39,6 @@ class Trained:
     diverged: npt.NDArray[np.bool_]
     weight: torch.Tensor
     bias: torch.Tensor
-
-
-def with_ones(features: npt.NDArray[np.floating]) -> torch.Tensor:
-    """Features ``(N, F)`` with a last column of ones, which carries the bias."""
-    return torch.from_numpy(np.concatenate([features, np.ones((len(features), 1), features.dtype)], axis=1))
 
 
 def runs_within(memory_mb: float, num_features: int, itemsize: int = 4) -> int:
@@ -116,18 +66,19 @@ def train_heads(
         order: from the number of samples and the epoch to the order in which they are taken.
     """
     runs = len(settings)
-    start = torch.cat([initial[0], initial[1][:, None]], dim=1).to(data.inputs).T  # (F + 1, 2)
+    start = torch.cat([initial[0], initial[1][:, None]], dim=1).to(data.class_weights).T  # (F + 1, 2)
     adam = _Adam(start.repeat_interleave(runs, dim=1), settings)
-    weighted = torch.tensor([one.class_weights for one in settings], device=data.inputs.device)
+    weighted = torch.tensor([one.class_weights for one in settings], device=start.device)
     f1 = np.zeros((runs, epochs))
     finite = np.ones(runs, dtype=bool)
     for epoch in range(epochs):
         samples = data.train[epoch % len(data.train)]
         taken = order(len(samples.rows), epoch)
-        rows, labels = (torch.from_numpy(part[taken]).to(start.device) for part in (samples.rows, samples.labels))
+        rows = torch.from_numpy(samples.rows[taken]).to(data.inputs.index_device)
+        labels = torch.from_numpy(samples.labels[taken]).to(start.device, torch.int64)
         for first in range(0, len(rows), batch_size):
             truth = labels[first : first + batch_size]
-            inputs = data.inputs.index_select(0, rows[first : first + batch_size])
+            inputs = data.inputs.take(rows[first : first + batch_size])
             adam.step(inputs, _error(inputs @ adam.weights, truth, data.class_weights, weighted))
         adam.end_epoch()
         finite &= adam.weights.isfinite().all(dim=0).view(2, runs).all(dim=0).cpu().numpy()
@@ -185,18 +136,16 @@ def _error(
 
 def _f1(weights: torch.Tensor, validation: Validation) -> npt.NDArray[np.float64]:
     """F1 of every run ``(R,)``; equal logits mean class 0, as for ``argmax``."""
-    first, second = (validation.inputs @ weights).chunk(heads.CLASSES, dim=1)
-    predicted = (second > first).to(weights)
-    hits, chosen = validation.positive @ predicted, validation.coded @ predicted
-    f1: torch.Tensor = metrics.f1_of_counts(hits.double(), chosen.double(), validation.positive.sum().double())
+    counts = torch.zeros(2, weights.shape[1] // heads.CLASSES, dtype=torch.float64, device=weights.device)
+    for chunk in validation.chunks():
+        counts += _counts(weights, chunk)
+    hits, chosen = counts
+    f1: torch.Tensor = metrics.f1_of_counts(hits, chosen, validation.positive.double().sum())
     return f1.cpu().numpy()
 
 
-def _validation(clips: heads.Clips, epoch: int, like: torch.Tensor) -> Validation:
-    here = (clips.epoch == epoch) & (clips.labels >= 0).any(axis=1)
-    labels = clips.labels[here]
-    return Validation(
-        with_ones(clips.features[here]).to(like),
-        torch.from_numpy((labels == 1).sum(axis=1)).to(like),
-        torch.from_numpy((labels >= 0).sum(axis=1)).to(like),
-    )
+def _counts(weights: torch.Tensor, validation: Validation) -> torch.Tensor:
+    """Labels 1 of the clips that each run gives class 1, and all labels of those clips, ``(2, R)``."""
+    first, second = (validation.inputs.take(validation.rows) @ weights).chunk(heads.CLASSES, dim=1)
+    predicted = (second > first).to(weights)
+    return torch.stack([validation.positive @ predicted, validation.coded @ predicted])

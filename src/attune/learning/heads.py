@@ -6,11 +6,12 @@ with the same features, so that their disagreement reaches the head as it is and
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from attune.learning.features import Features, Joined
 
 CLASSES = 2
 Integers = npt.NDArray[np.int64]
@@ -21,19 +22,20 @@ class Clips:
     """Features of clips with the labels of one variable.
 
     Attributes:
-        features: ``(N, F)``.
+        features: ``(N, F)``, in memory or in a file.
         labels: ``(N, A)``, one column per annotator, -1 where absent.
         epoch: the baked epoch of each clip, ``(N,)``.
     """
 
-    features: npt.NDArray[np.float32]
+    features: Features
     labels: npt.NDArray[np.int8]
     epoch: npt.NDArray[np.int32]
 
     @classmethod
-    def concatenate(cls, parts: list[Self]) -> Self:
-        """All clips of several sets, in their order."""
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("features", "labels", "epoch")))
+    def concatenate(cls, parts: list["Clips"]) -> "Clips":
+        """All clips of several sets, in their order; features stay where they are."""
+        labels, epoch = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "epoch"))
+        return cls(Joined(tuple(part.features for part in parts)), labels, epoch)
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,17 @@ class Samples:
     """The samples of one epoch: row of the features and label, ``(S,)`` each; by clip, then by annotator."""
 
     rows: Integers
-    labels: Integers
+    labels: npt.NDArray[np.int8]
 
 
 def samples_by_epoch(clips: Clips) -> list[Samples]:
     """The samples of every baked epoch, in the order of the epochs; epoch e of a training takes entry e modulo E."""
-    row, annotator = np.nonzero(clips.labels >= 0)
-    label = clips.labels[row, annotator].astype(np.int64)
-    epoch = clips.epoch[row]
-    return [Samples(row[epoch == number], label[epoch == number]) for number in baked_epochs(clips)]
+
+    def samples(here: Integers) -> Samples:
+        row, annotator = np.nonzero(clips.labels[here] >= 0)
+        return Samples(here[row], clips.labels[here[row], annotator])
+
+    return [samples(np.flatnonzero(clips.epoch == number)) for number in baked_epochs(clips)]
 
 
 def baked_epochs(clips: Clips) -> Integers:
