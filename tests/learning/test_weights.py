@@ -2,6 +2,12 @@
 
 import hashlib
 import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from urllib.error import URLError
 
@@ -73,9 +79,93 @@ def test_without_network_a_model_of_timm_says_once_what_to_do(
 
     for name in ("load_state_dict_from_hf", "load_state_dict_from_url"):
         monkeypatch.setattr(_builder, name, no_network)
+    monkeypatch.setattr(weights, "_unreachable", lambda _endpoint: None)
     with pytest.raises(InputError, match=r"weights: DEFAULT: expected pre-trained .* Go online once, or set weights"):
         default(LITE)
     assert not caplog.records
+
+
+OFFLINE = f"""
+import pathlib, sys, time
+import timm
+from safetensors.torch import save_file
+from attune.learning.encoders import EncoderConfig, build
+from attune.problems import InputError
+library = timm.create_model("tf_efficientnet_lite0")
+start = time.monotonic()
+try:
+    build(EncoderConfig(name="{LITE}", weights="DEFAULT", input_size=32))
+except InputError as error:
+    print(time.monotonic() - start, error)
+folder = pathlib.Path(sys.argv[1]) / "hub/models--timm--tf_efficientnet_lite0.in1k"
+for name in ("refs", "snapshots/" + 40 * "a"):
+    (folder / name).mkdir(parents=True)
+(folder / "refs/main").write_text(40 * "a")
+save_file(library.state_dict(), folder / "snapshots" / (40 * "a") / "model.safetensors")
+fetched = build(EncoderConfig(name="{LITE}", weights="DEFAULT", input_size=32))
+assert (fetched.model.get_parameter("conv_stem.weight") == library.conv_stem.weight).all()
+print("fetched before")
+"""
+
+
+@pytest.mark.slow
+def test_a_hub_out_of_reach_is_given_up_soon(tmp_path: Path) -> None:
+    """And weights that were fetched before do not need it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", OFFLINE, str(tmp_path)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds, said = result.stdout.split(" ", 1)
+    assert float(seconds) < 12  # of which 8 are patience
+    assert f"no connection to {endpoint}" in said
+    assert "Go online once" in said
+    assert said.endswith("fetched before\n")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "answer"), [(1.5, b""), (0, b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), (0, b"what?")]
+)
+def test_a_hub_that_is_slow_or_out_of_order_is_within_reach(
+    monkeypatch: pytest.MonkeyPatch, delay_s: float, answer: bytes
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection = listener.accept()[0]
+            time.sleep(delay_s)
+            connection.sendall(answer)
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setattr(weights, "PATIENCE_S", 1.0)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        with weights.hub() as reason:
+            assert reason is None
+            assert not constants.HF_HUB_OFFLINE
+
+
+def test_a_connection_that_comes_late_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+
+    def serve() -> None:
+        time.sleep(0.5)
+        with socket.create_server(address) as late:
+            late.accept()[0].close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    monkeypatch.setattr(weights, "PAUSE_S", 0.2)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{address[1]}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with weights.hub() as reason:
+        assert reason is None
 
 
 def test_a_file_that_was_put_there_is_used_and_not_fetched(hub: Path) -> None:

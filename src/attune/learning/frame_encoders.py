@@ -155,15 +155,18 @@ def _config(short: str) -> Any:
 def _create(short: str, source: str, options: dict[str, Any], size: int) -> Any:
     import timm
 
+    reason = None
     try:
-        with _quiet():
-            return timm.create_model(short, pretrained=source == "DEFAULT", **options)
+        if source != "DEFAULT":
+            return timm.create_model(short, pretrained=False, **options)
+        with _quiet(), weights.hub() as reason:
+            return timm.create_model(short, pretrained=True, **options)
     except TypeError as error:
         if not options:
             raise
         raise InputError(_wrong_size(f"{PREFIX}{short}", size, error)) from None
     except (OSError, RuntimeError) as error:  # no network; no such weights
-        found = str(error).splitlines()[0]
+        found = reason or str(error).splitlines()[0]
         raise InputError(
             Problem("encoder", "weights: DEFAULT", found, f"pre-trained weights of {short}", weights.OFFLINE_CURE)
         ) from None

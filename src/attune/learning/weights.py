@@ -9,6 +9,9 @@ import os
 import pickle
 import re
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlparse
@@ -28,6 +31,8 @@ OFFLINE_CURE = (
     f"Go online once, or set weights to a local .safetensors file, to none, or to bundled (with {BUNDLED_ENCODER})."
 )
 LISTED = 5
+PATIENCE_S = 8.0  # with a hub that cannot be reached; one that is slow to answer has all the time it needs
+PAUSE_S = 2.0
 
 
 def bundled() -> State:
@@ -98,6 +103,42 @@ def download(url: str) -> State:
             cure = f"{OFFLINE_CURE} Or fetch {url} elsewhere and put it there as {path}."
             raise InputError(Problem("encoder", "weights: DEFAULT", str(error), "a download", cure)) from None
     return _tensors(path)
+
+
+@contextmanager
+def hub() -> Iterator[str | None]:
+    """Have a hub that cannot be reached give at once what its folder holds; the reason, None if it can be reached.
+
+    By itself it would try each of two names of a file six times, 46 s in all.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    reason = None if before else _unreachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or reason is not None
+    try:
+        yield reason
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _unreachable(endpoint: str) -> str | None:
+    """Why no connection comes about, tried for a while by the hub's own client, with its proxies and certificates."""
+    import httpx2
+    from huggingface_hub import get_session
+
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            get_session().head(endpoint, timeout=max(end - time.monotonic(), 1))
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            if time.monotonic() + PAUSE_S >= end:
+                return f"no connection to {endpoint} ({error})"
+            time.sleep(PAUSE_S)
+        except httpx2.HTTPError:  # it is there, and slow or out of order: what comes of that the hub finds out
+            return None
+        else:
+            return None
 
 
 def fit_by_name(model: nn.Module, state: State, source: str, classifier: str | tuple[str, ...]) -> None:
