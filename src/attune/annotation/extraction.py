@@ -5,7 +5,6 @@ session whatever the size of the corpus. Nothing depends on the order in which t
 """
 
 import csv
-import os
 import re
 import sys
 import typing
@@ -61,7 +60,7 @@ def find(folder: Path, protocol: Protocol) -> Found:
     """
     problems: list[Problem] = []
     try:
-        entries = sorted(name for name in os.listdir(folder) if not name.startswith("."))  # smaller than paths
+        entries = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         cure = "Check `engagement.raw` in params.yaml: the ELAN files belong into its folder `engagement`."
         return Found([], [], [Problem(str(folder), "", error.strerror or str(error), "a folder of ELAN files", cure)])
