@@ -27,11 +27,16 @@ def read(
 
     Returns:
         The rows that were kept, sorted by session as :func:`attune.annotation.spans.read_parts` does, counted from 0.
+        Numbers have the smallest type, without sign: :func:`plain` before calculating.
 
     Raises:
         InputError: the file is missing or breaks the rules, also in rows that are not kept.
     """
-    return gather(keep(part) for part in spans.read_parts(path, columns))
+    table = gather(keep(part) for part in spans.read_parts(path, columns))
+    for name, kind in columns.items():
+        if kind != "str" and name in table:  # no number of a span is negative
+            table[name] = _small(table[name])
+    return table
 
 
 def gather(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -56,8 +61,18 @@ def gather(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with names instead of categories."""
-    return table.astype({name: object for name in table.columns if isinstance(table[name].dtype, pd.CategoricalDtype)})
+    """The same rows with names instead of categories, and numbers with a sign."""
+    return table.astype(
+        {
+            name: np.int64 if kind.kind == "u" else object
+            for name, kind in table.dtypes.items()
+            if kind.kind == "u" or isinstance(kind, pd.CategoricalDtype)
+        }
+    )
+
+
+def _small(column: pd.Series) -> pd.Series:
+    return column.astype(np.min_scalar_type(int(column.max()) if len(column) else 0))
 
 
 def _categories(codes: np.ndarray, names: list[str]) -> pd.Categorical:
