@@ -45,7 +45,7 @@ TABLES = {
     "measure_reliability": "tasks.csv filled.csv reliability",
     "summarise": "folds.json reliability metrics plots",
     "choose_snippets": "stratified.csv snippets.csv snippet_report.csv",
-    "whole_tables": "",  # not a stage, but how bake, fine-tuning and rate_clips begin
+    "learning_tables": "",  # not a stage, but how fine-tuning begins
 }
 LEARNING = {
     "bake": "stratified.csv tasks.csv folds.json frames baked work/bake",
