@@ -125,9 +125,10 @@ def prepare_bake(folder: Path, tasks: pd.DataFrame, stratified: pd.DataFrame) ->
         samples = baking.draw_clips(tasks, folds, 4, config, CLIPS)
         look = Look(15, "square", encoder.mean, encoder.std, Augmentation())
         store = PieceStore(encoder, folder / "frames", RATE, look, folder / "work", config.batch_frames)
+        labels = baking.label(samples, lambda: [stratified], CLIPS)
         bakery = baking.Bakery(samples, tasks, store, config.seed)
         store.make(store.missing(bakery.pieces))
-        baking.pack(bakery, stratified, CLIPS, {}, folder / "out", 4)
+        baking.pack(bakery, labels, {}, folder / "out", 4)
 
     with torch.inference_mode():
         encoder(torch.zeros(1, 3, 15, 32, 32))

@@ -45,7 +45,7 @@ TABLES = {
     "measure_reliability": "tasks.csv filled.csv reliability",
     "summarise": "folds.json reliability metrics plots",
     "choose_snippets": "stratified.csv snippets.csv snippet_report.csv",
-    "whole_tables": "",  # not a stage, but how bake, fine-tuning and rate_clips begin
+    "learning_tables": "",  # not a stage, but how fine-tuning begins
 }
 LEARNING = {
     "bake": "stratified.csv tasks.csv folds.json frames baked work/bake",
@@ -232,7 +232,7 @@ def pixels() -> None:
         per_hour = gigabytes * world.HOUR_S / 600
         print(f"frames of an hour: {per_hour:.2f} GB; processor seconds per hour of video")
         work: dict[str, Callable[[], object]] = {
-            "histograms (make_folds)": lambda: statistics.pixel_histograms([path]),
+            "histograms (make_folds)": lambda: statistics.pixel_histograms({"all": [path]}),
             "a digest (bake once; fine-tuning at every start)": lambda: digest_of(path),
         }
         for label, each in work.items():

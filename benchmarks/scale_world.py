@@ -89,13 +89,17 @@ def pieces(folder: Path, _: int) -> None:
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
-def whole_tables(folder: Path, _: int) -> None:
-    """Read the tables as bake, fine-tuning and rate_clips do: whole."""
-    from attune.annotation import spans
-    from attune.video import clips
+def learning_tables(folder: Path, _: int) -> None:
+    """Read the tables as fine-tuning does: what there is in all of them, then the spans of one task and variable."""
+    from attune import params
+    from attune.learning import finetune_inputs
+    from attune.video.clips import ClipConfig
+    from attune.video.files import VideoConfig
 
-    read = [spans.read(folder / "stratified.csv", spans.STRATIFIED), spans.read(folder / "tasks.csv", spans.TASKS)]
-    clips.check(read[1], clips.ClipConfig())
+    paths = (folder / name for name in ("stratified.csv", "tasks.csv", "folds.json", "frames", "baked", "heads"))
+    video = params.load("engagement.video", VideoConfig, folder / "params.yaml")
+    inputs = finetune_inputs.read(finetune_inputs.Paths(*paths), ClipConfig(), video)
+    inputs.corpus(TASKS[0], VARIABLES[0])
 
 
 def explained(folder: Path, snippets: int) -> None:
@@ -144,7 +148,7 @@ def explained(folder: Path, snippets: int) -> None:
 WORKS: dict[str, Callable[[Path, int], None]] = {
     "recordings": recordings,
     "pieces": pieces,
-    "whole_tables": whole_tables,
+    "learning_tables": learning_tables,
     "explained": explained,
 }
 

@@ -1,5 +1,6 @@
 """Compute the features of every task, fold and augmentation once, with their labels."""
 
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,12 +20,13 @@ def main(source: Path, tasks: Path, statistics: Path, frames: Path, out: Path, w
     encoder_config = params.load("engagement.encoder", encoders.EncoderConfig)
     pixel_config = params.load("engagement.pixels", pixels.PixelConfig)
     config = params.load("engagement.bake", baking.BakeConfig)
-    stratified, task_spans = spans.read(source, spans.STRATIFIED), spans.read(tasks, spans.TASKS)
+    task_spans = spans.read(tasks, spans.TASKS)
     console.warn(clips.check(task_spans, clip_config))
 
     split = folds.read_statistics(statistics)
     fold_of = {session: number for number, fold in enumerate(split.folds) for session in fold.sessions}
     samples = baking.draw_clips(task_spans, fold_of, split.test_fold, config, clip_config)
+    labels = baking.label(samples, partial(spans.read_parts, source, spans.STRATIFIED), clip_config)
     encoder = encoders.build(encoder_config).to(device.device())
     num_frames = clips.num_frames(clip_config, video.frame_rate)
     look = Look(num_frames, pixel_config.view, *pixels.normalisation(pixel_config, encoder, split), augmentation)
@@ -36,7 +38,7 @@ def main(source: Path, tasks: Path, statistics: Path, frames: Path, out: Path, w
         store.make(missing, bar.update)
     settings = {"encoder": encoder_config, "clips": clip_config, "pixels": pixel_config, "bake": config}
     told = {name: value.model_dump(mode="json") for name, value in settings.items()}
-    baking.pack(bakery, stratified, clip_config, told, out, split.test_fold)
+    baking.pack(bakery, labels, told, out, split.test_fold)
     store.remove_others(bakery.pieces)
 
 

@@ -13,10 +13,10 @@ def main(filled: Path, frames: Path, out: Path, report: Path) -> None:
     stores = statistics.find_stores(frames)
     split = folds.stratify(folds.tally(spans.read_parts(filled, spans.FILLED)), stores, config, str(filled))
     console.warn(split.problems)
-    histograms = statistics.pixel_histograms(stores[session] for names in split.folds for session in names)
+    paths = {fold: map(stores.__getitem__, names) for fold, names in enumerate(split.folds)}
     pixels = {}
-    for fold, names in enumerate(split.folds):
-        pooled = statistics.pool(histograms[stores[session]] for session in names)
+    for fold, histogram in statistics.pixel_histograms(paths).items():
+        pooled = statistics.pool([histogram])
         pixels[fold] = folds.PixelValues(count=pooled.count, mean=pooled.mean, std=pooled.std)
     with artifacts.writing_table(out, spans.STRATIFIED) as add:
         for part in spans.read_parts(filled, spans.FILLED):

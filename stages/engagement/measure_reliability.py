@@ -15,8 +15,8 @@ def main(tasks: Path, filled: Path, out: Path) -> None:
     """
     protocol = params.load("engagement.protocol", Protocol)
     config = params.load("engagement.reliability", ReliabilityConfig)
-    parts = spans.read_parts(filled, spans.FILLED)
-    tables = reliability.measure(spans.read(tasks, spans.TASKS), parts, protocol, config)
+    sources = spans.read_parts(tasks, spans.TASKS), spans.read_parts(filled, spans.FILLED)
+    tables = reliability.measure(*sources, protocol, config)
     from attune.annotation import reliability_figures  # matplotlib loads after the input is known good
 
     with artifacts.replacing_folder(out) as folder:

@@ -6,7 +6,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from attune import artifacts, console
-from attune.annotation import folds, spans
+from attune.annotation import compact, folds, spans
 from attune.learning import machine_rater, models
 from attune.learning.device import device
 from attune.learning.machine_rater import Material
@@ -15,12 +15,12 @@ from attune.learning.machine_rater import Material
 def main(source: Path, tasks: Path, statistics: Path, frames: Path, model_folder: Path, out: Path, work: Path) -> None:
     """Write the table of ratings."""
     balance = folds.read_statistics(statistics)
-    material = Material(
-        spans.read(source, spans.STRATIFIED),
-        spans.read(tasks, spans.TASKS),
-        balance.folds[balance.test_fold].sessions,
-        frames,
+    tested = balance.folds[balance.test_fold].sessions
+    stratified, task_spans = (
+        compact.read(path, columns, lambda part: part[part["session"].isin(tested)])
+        for path, columns in ((source, spans.STRATIFIED), (tasks, spans.TASKS))
     )
+    material = Material(stratified, task_spans, tested, frames)
     features = work / "features"  # may be larger than /tmp; a killed run's are used again
     tables = []
     for path in machine_rater.find(model_folder):

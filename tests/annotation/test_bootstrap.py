@@ -7,6 +7,7 @@ import pytest
 
 from attune.annotation import agreement, bootstrap
 from attune.annotation.bootstrap import Bootstrap
+from attune.annotation.counts import Counts
 
 
 def test_draws_are_sessions_with_replacement() -> None:
@@ -33,6 +34,34 @@ def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     parted = Bootstrap.over(30, 300, 0.95, seed=5)
     np.testing.assert_array_equal(parted.weights, whole.weights)
     np.testing.assert_array_equal(parted.sums(counts), once)
+
+
+def test_sums_of_several_counts_are_those_of_each_with_every_draw_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    whole, halves = rng.integers(0, 70_000, (300, 2, 3)).astype(float), rng.integers(-5, 5, (300, 4)) / 2
+    draws = Bootstrap.over(300, 150, 0.95, seed=2)
+    monkeypatch.setattr(bootstrap, "BLOCK_BYTES", 8 * 300 * 11)  # eleven draws at a time
+    for sums, counts in zip(draws.sums_of([Counts.of(whole), Counts.of(halves)]), (whole, halves), strict=True):
+        np.testing.assert_array_equal(sums, np.tensordot(draws.weights.astype(float), counts, axes=1))
+
+
+def test_summing_keeps_no_draw() -> None:
+    counts = Counts((1,))
+    for _ in range(2000):
+        counts.add(np.ones(1))
+    tracemalloc.start()
+    Bootstrap.over(2000, 2000, 0.95, seed=0).sums_of([counts])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6  # the weights of all draws are 8 MB
+
+
+def test_counts_come_back_as_they_were() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(0, 3, (5, 2)), rng.integers(0, 10**9, (400, 2, 2)), rng.normal(size=(130, 3))):
+        parts = list(Counts.of(values.astype(float)).parts())
+        np.testing.assert_array_equal(np.concatenate(parts), values)
+        assert max(map(len, parts)) <= 128 and all(part.dtype == float for part in parts)
 
 
 def test_ten_thousand_sessions_need_little_memory() -> None:

@@ -32,7 +32,9 @@ def _tables(tasks: list[tuple[object, ...]], filled: list[tuple[object, ...]]) -
 
 
 def measure(tasks: pd.DataFrame, filled: pd.DataFrame, *settings: Any) -> dict[str, pd.DataFrame]:
-    return reliability.measure(tasks, [filled.sort_values("session", kind="stable")], *settings)
+    return reliability.measure(
+        [tasks.sort_values("session", kind="stable")], [filled.sort_values("session", kind="stable")], *settings
+    )
 
 
 def _lab(sessions: int = 8, jitter_ms: float = 500, guess: bool = False, mean_s: float = 5, levels: int = 3) -> Tables:

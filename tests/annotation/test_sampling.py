@@ -32,7 +32,7 @@ def table(rows: list[tuple[object, ...]], columns: dict[str, str]) -> pd.DataFra
 def sampled(
     tasks: list[tuple[object, ...]], filled: list[tuple[object, ...]], sample_ms: int = 100
 ) -> list[sampling.Session]:
-    return list(sampling.sessions(table(tasks, spans.TASKS), [table(filled, spans.FILLED)], PROTOCOL, sample_ms))
+    return list(sampling.sessions([table(tasks, spans.TASKS)], [table(filled, spans.FILLED)], PROTOCOL, sample_ms))
 
 
 def test_spans_are_half_open_and_time_is_common() -> None:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from attune.annotation import spans
-from attune.attention import snippets
-from attune.attention.snippets import Coding, SnippetConfig
+from attune.attention import candidates, snippets
+from attune.attention.candidates import Coding
+from attune.attention.snippets import SnippetConfig
 from attune.problems import InputError
 from attune.video.clips import ClipConfig
 
@@ -51,7 +52,7 @@ def slow_label(table: pd.DataFrame, row: Any, annotator: str) -> int | None:
 def test_every_snippet_follows_the_rules(seed: int, folds: Any) -> None:
     table = corpus(seed)
     config = SnippetConfig(folds=folds, own=3, shared=2, again=3, seed=seed)
-    chosen = snippets.choose(table, CODING, config, CLIPS).table
+    chosen = snippets.choose([table], CODING, config, CLIPS).table
     assert list(chosen.columns) == list(snippets.SNIPPETS) and len(chosen) > 20
     fold_of = table.groupby("session")["fold"].first()
     people = table.groupby("session")["annotator"].agg(set)
@@ -81,7 +82,7 @@ def test_wanting_more_keeps_what_was_chosen(seed: int) -> None:
     table = corpus(seed, sessions=8)
 
     def chosen(**others: Any) -> pd.DataFrame:
-        return snippets.choose(table, CODING, SnippetConfig(**{"shared": 1, "folds": "all", **others}), CLIPS).table
+        return snippets.choose([table], CODING, SnippetConfig(**{"shared": 1, "folds": "all", **others}), CLIPS).table
 
     few, more, most = (chosen(own=own) for own in (1, 2, 4))
     assert keys(few) < keys(more) < keys(most)
@@ -93,19 +94,19 @@ def test_wanting_more_keeps_what_was_chosen(seed: int) -> None:
 
 def test_the_order_of_rows_and_of_annotators_does_not_count() -> None:
     table = corpus(5)
-    first = snippets.choose(table, CODING, SnippetConfig(), CLIPS)
+    first = snippets.choose([table], CODING, SnippetConfig(), CLIPS)
     mixed = table.sample(frac=1, random_state=1)
     backwards = Coding(CODING.annotators[::-1], CODING.tasks, CODING.variables)
-    pd.testing.assert_frame_equal(snippets.choose(mixed, backwards, SnippetConfig(), CLIPS).table, first.table)
+    pd.testing.assert_frame_equal(snippets.choose([mixed], backwards, SnippetConfig(), CLIPS).table, first.table)
 
 
 def test_what_is_missing_is_said() -> None:
     table = corpus(1)
-    enough = snippets.choose(table, CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS)
+    enough = snippets.choose([table], CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS)
     assert not enough.problems and (enough.report["chosen"] == 2).all()
 
     table.loc[(table["task"] == "eggs") & (table["variable"] == "attending"), "engaged"] = 0
-    chosen = snippets.choose(table, CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS)
+    chosen = snippets.choose([table], CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS)
     assert {problem.where for problem in chosen.problems} == {"everybody", "ew", "kb", "mt"}
     assert all("eggs attending 0 of 2 (0 positive" in problem.found for problem in chosen.problems)
     assert all(problem.severity == "warning" for problem in chosen.problems)
@@ -115,7 +116,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_sessions_that_all_have_labelled_give_shared_ones_first() -> None:
     table = corpus(2, sessions=8, flips=0)  # s3 and s7 lack nobody
-    chosen = snippets.choose(table, CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS).table
+    chosen = snippets.choose([table], CODING, SnippetConfig(folds="all", own=1, shared=1), CLIPS).table
     assert set(chosen.loc[chosen["kind"] == "shared", "session"]) <= {"s3", "s7"}
     assert not set(chosen.loc[chosen["kind"] == "own", "session"]) & {"s3", "s7"}
 
@@ -125,25 +126,25 @@ def test_a_task_that_one_coder_left_out_is_agreed_on_by_the_others() -> None:
     absent = (table["session"] == "s3") & (table["task"] == "eggs") & (table["annotator"] == "kb")
     for least, there in ((2, True), (3, False)):
         config = SnippetConfig(folds="all", own=0, shared=9, min_raters=least)
-        chosen = snippets.choose(table[~absent], CODING, config, CLIPS).table
+        chosen = snippets.choose([table[~absent]], CODING, config, CLIPS).table
         rows = chosen[(chosen["session"] == "s3") & (chosen["task"] == "eggs")]
         assert bool(len(rows)) is there
 
 
 def test_nothing_gives_nothing() -> None:
     empty = corpus(0).iloc[:0]
-    chosen = snippets.choose(empty, CODING, SnippetConfig(), CLIPS)
+    chosen = snippets.choose([empty], CODING, SnippetConfig(), CLIPS)
     assert chosen.table.empty and list(chosen.table.columns) == list(snippets.SNIPPETS)
     assert len(chosen.problems) == 4
 
 
 def test_names_that_cannot_be_files_are_refused() -> None:
     with pytest.raises(InputError, match="letters, digits"):
-        snippets.snippet_id("fp01", "a:b", "attending", 500)
+        candidates.snippet_id("fp01", "a:b", "attending", 500)
 
 
 def test_paintings_without_a_snippet_are_told() -> None:
-    table = snippets.choose(corpus(4), CODING, SnippetConfig(), CLIPS).table
+    table = snippets.choose([corpus(4)], CODING, SnippetConfig(), CLIPS).table
     there = (str(table["annotator"][0]), str(table["snippet"][0]))
     again, other = (there[0], there[1] + "_again"), (there[0], "s9-eggs-attending-0000500")
     assert [problem.file for problem in snippets.gone(table, [there, again, other])] == ["/".join(other)]
@@ -163,6 +164,6 @@ def test_the_stage_writes_table_and_report(tmp_path: Path, run_stage: Any) -> No
     assert result.returncode == 0, result.stderr
     assert "warning: snippets, ew" in result.stderr
     written = pd.read_csv(tmp_path / "a/out.csv")
-    expected = snippets.choose(corpus(1), CODING, SnippetConfig(own=9), CLIPS)
+    expected = snippets.choose([corpus(1)], CODING, SnippetConfig(own=9), CLIPS)
     pd.testing.assert_frame_equal(written, expected.table, check_dtype=False)
     assert list(pd.read_csv(tmp_path / "a/report.csv").columns) == snippets.REPORT

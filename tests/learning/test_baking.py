@@ -126,7 +126,7 @@ def bake(bakery: baking.Bakery, lab: Lab, out: Path) -> int:
     """Bake and return the number of frames that had to be encoded."""
     done: list[int] = []
     bakery.store.make(bakery.store.missing(bakery.pieces), done.append)
-    baking.pack(bakery, lab.stratified, CLIPS, {"name": "tiny"}, out, TEST_FOLD)
+    baking.pack(bakery, baking.label(bakery.samples, lambda: [lab.stratified], CLIPS), {"name": "tiny"}, out, TEST_FOLD)
     bakery.store.remove_others(bakery.pieces)
     return sum(done)
 
@@ -391,7 +391,8 @@ bakery = t.bakery_of(lab, t.clip_encoder(), Path(sys.argv[2]))
 missing = bakery.store.missing(bakery.pieces)
 print(len(missing), flush=True)
 bakery.store.make(missing, lambda _: time.sleep(float(sys.argv[4])))
-t.baking.pack(bakery, lab.stratified, t.CLIPS, {"name": "tiny"}, Path(sys.argv[3]), t.TEST_FOLD)
+labels = t.baking.label(bakery.samples, lambda: [lab.stratified], t.CLIPS)
+t.baking.pack(bakery, labels, {"name": "tiny"}, Path(sys.argv[3]), t.TEST_FOLD)
 """
 
 

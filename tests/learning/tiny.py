@@ -117,9 +117,8 @@ def bake(lab: Lab) -> None:
     bakery = baking.Bakery(samples, tasks, store_of, config.seed)
     store_of.make(store_of.missing(bakery.pieces), lambda _: None)
     stratified = spans.read(lab.stratified, spans.STRATIFIED)
-    baking.pack(
-        bakery, stratified, clip_config, encoder_config.model_dump(mode="json"), lab.baked.parent, NUM_FOLDS - 1
-    )
+    labels = baking.label(samples, lambda: [stratified], clip_config)
+    baking.pack(bakery, labels, encoder_config.model_dump(mode="json"), lab.baked.parent, NUM_FOLDS - 1)
 
 
 def write_params(folder: Path, **changes: object) -> None:

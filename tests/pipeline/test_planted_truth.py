@@ -38,7 +38,7 @@ def measured(protocol: Protocol, demo: DemoConfig, tmp_path_factory: pytest.Temp
     extraction.extract(folder / "eaf", protocol, {}, folder / "spans.csv", folder / "tabs")
     filled = filling.fill(spans.read(folder / "spans.csv", spans.ORIGINAL), protocol, "spans.csv")
     config = params.load("engagement.reliability", ReliabilityConfig, ROOT / "params.yaml")
-    return reliability.measure(filled.tasks, [filled.spans], protocol, config)["agreement"]
+    return reliability.measure([filled.tasks], [filled.spans], protocol, config)["agreement"]
 
 
 def test_measured_reliability_agrees_with_the_truth(

@@ -13,13 +13,16 @@ def test_statistics_equal_those_of_all_pixels_at_once(tmp_path: Path, monkeypatc
     clips = [rng.integers(low, 256, (count, 7, 9, 3), dtype=np.uint8) for low, count in ((0, 5), (128, 11))]
     for number, clip in enumerate(clips):
         np.save(tmp_path / f"s{number}.npy", clip)
-    histograms = statistics.pixel_histograms(statistics.find_stores(tmp_path).values())
+    stores = statistics.find_stores(tmp_path)
+    histograms = statistics.pixel_histograms({session: [path] for session, path in stores.items()})
     pooled = statistics.pool(histograms.values())
     pixels = np.concatenate(clips).reshape(-1, 3) / 255
     assert pooled.count == len(pixels)
     np.testing.assert_allclose(pooled.mean, pixels.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(pooled.std, pixels.std(axis=0), atol=1e-9)
     assert pooled == statistics.pool(reversed(list(histograms.values())))
+    together = statistics.pixel_histograms({"all": stores.values()})
+    np.testing.assert_array_equal(together["all"], sum(histograms.values()))
 
 
 def test_channels_keep_their_order_and_white_is_one(tmp_path: Path) -> None:
@@ -27,7 +30,7 @@ def test_channels_keep_their_order_and_white_is_one(tmp_path: Path) -> None:
     frames[..., 0] = 255
     frames[0, ..., 2] = 255
     np.save(tmp_path / "s.npy", frames)
-    pooled = statistics.pool(statistics.pixel_histograms([tmp_path / "s.npy"]).values())
+    pooled = statistics.pool(statistics.pixel_histograms({0: [tmp_path / "s.npy"]}).values())
     assert pooled.mean == (1.0, 0.0, 0.5)
     assert pooled.std == (0.0, 0.0, 0.5)
 

@@ -19,14 +19,17 @@ def tally(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
         parts: tables with the columns :data:`attune.annotation.spans.STRATIFIED`.
 
     Returns:
-        task, variable, annotated and engaged, one row or more for each task and variable.
+        task, variable, annotated and engaged, one row for each task and variable.
     """
-    sums = []
+    sums = pd.DataFrame({"task": [], "variable": [], "annotated": [], "engaged": []}).astype(
+        {"task": object, "variable": object, "annotated": "int64", "engaged": "int64"}
+    )
     for part in parts:
         length = part["end_ms"] - part["start_ms"]
         lengths = part[["task", "variable"]].assign(annotated=length, engaged=length * part["engaged"])
-        sums.append(lengths.groupby(["task", "variable"], as_index=False).sum())
-    return pd.concat(sums, ignore_index=True)
+        # What was summed up goes on as one row more, so that nothing is kept of a part.
+        sums = pd.concat([sums, lengths]).groupby(["task", "variable"], as_index=False).sum()
+    return sums
 
 
 def engaged_shares(times: pd.DataFrame) -> dict[tuple[str, str], float]:

@@ -23,7 +23,7 @@ DAY_MS = 24 * 3_600_000
 ELAN = "Correct it in ELAN."
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Coding:
     """Who coded what, from the file's name."""
 

@@ -24,6 +24,7 @@ from attune import artifacts
 from attune.annotation import reliability_tables
 from attune.annotation.agreement import MISSING, Array, coincidences, tabulate
 from attune.annotation.bootstrap import Bootstrap
+from attune.annotation.counts import Counts
 from attune.annotation.protocol import Protocol
 from attune.annotation.reliability import ReliabilityConfig
 from attune.annotation.reliability_tables import ALL, DECIMALS, Groups
@@ -138,11 +139,12 @@ def collect(ratings: pd.DataFrame, raters: Protocol) -> dict[str, Tallies]:
                 if kind == MODEL:
                     everyone[MODEL][variable][session, task] += table + table.T
             everyone[HUMANS][variable][session, task] = coincidences(codes[:-1], LEVELS)
-    nothing: dict[str, Array] = {}
+
+    def kept(counts: dict[str, Array]) -> dict[str, Counts]:
+        return {name: Counts.of(each) for name, each in counts.items()}
+
     return {
-        kind: Tallies(
-            sessions, pairs[kind], everyone[kind], nothing, nothing, events=nothing, spans=nothing, covered=[]
-        )
+        kind: Tallies(sessions, kept(pairs[kind]), kept(everyone[kind]), {}, {}, events={}, spans={}, covered=[])
         for kind in KINDS
     }
 

@@ -6,8 +6,10 @@ session whatever the size of the corpus. Nothing depends on the order in which t
 
 import csv
 import re
+import sys
 import typing
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
@@ -58,25 +60,26 @@ def find(folder: Path, protocol: Protocol) -> Found:
     """
     problems: list[Problem] = []
     try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         cure = "Check `engagement.raw` in params.yaml: the ELAN files belong into its folder `engagement`."
         return Found([], [], [Problem(str(folder), "", error.strerror or str(error), "a folder of ELAN files", cure)])
     codings: list[Coding] = []
     misnamed: list[Coding] = []
-    for path in entries:
-        if not _is_text(path.name):
-            found = f"the name {path.name!a}"
+    for name in entries:
+        path = folder / name
+        if not _is_text(name):
+            found = f"the name {name!a}"
             problems.append(Problem(str(folder), "", found, "a printable name in UTF-8", RENAME))
         elif _is_eaf(path):
             coding, valid, wrong = _name(path, protocol)
             (codings if valid else misnamed).append(coding)
             problems += wrong
-        elif path.is_dir() or COPY.search(path.name):
+        elif path.is_dir() or COPY.search(name):
             found_kind = "a folder" if path.is_dir() else "a file whose name does not end in .eaf"
             cure = "It is passed over; if it holds codings, rename or move them."
-            problems.append(Problem(path.name, "", found_kind, "an ELAN file", cure, "warning"))
-    if not any(map(_is_eaf, entries)):
+            problems.append(Problem(name, "", found_kind, "an ELAN file", cure, "warning"))
+    if not any(_is_eaf(Path(name)) for name in entries):
         problems.append(Problem(str(folder), "", "no ELAN file", "at least one .eaf file", "Put them there."))
     return Found(sorted(codings), sorted(misnamed), problems + _complete(codings, protocol))
 
@@ -105,7 +108,8 @@ def sessions(codings: list[Coding], protocol: Protocol, durations_ms: dict[str, 
 
 def _read(coding: Coding, protocol: Protocol, duration_ms: int | None) -> tuple[list[Row], list[Problem]]:
     try:
-        return checks.check(eaf.read(coding.path), coding, protocol, duration_ms)
+        path = coding.path.with_name(coding.path.name)  # one that is used keeps its text, and codings are kept
+        return checks.check(eaf.read(path), coding, protocol, duration_ms)
     except InputError as error:
         return [], error.problems
 
@@ -211,7 +215,7 @@ def _name(path: Path, protocol: Protocol) -> tuple[Coding, bool, list[Problem]]:
     if parts is None:
         report(f"'{path.stem}'", f"a name like {protocol.file_name}.eaf")
         return Coding(path.stem, "", path), False, problems
-    session, annotator, date = parts
+    session, annotator, date = sys.intern(parts.session), sys.intern(parts.annotator), parts.date  # kept of every file
     problems += _date(path.name, date, protocol)
     valid = protocol.knows_session(session)
     if not valid:
@@ -243,14 +247,14 @@ def _date(file: str, text: str, protocol: Protocol) -> list[Problem]:
 
 def _complete(codings: list[Coding], protocol: Protocol) -> list[Problem]:
     """Sessions that lack an annotator, or have one twice."""
-    problems: list[Problem] = []
-    files: dict[str, dict[str, list[str]]] = {}
-    for coding in sorted(codings):
-        files.setdefault(coding.session, {}).setdefault(coding.annotator, []).append(coding.path.name)
-    problems += _alike(files)
+    codings = sorted(codings)
+    owners = [coding.session for coding in codings]
+    problems = _alike(set(owners))
     required = () if isinstance(protocol.sessions, str) else protocol.sessions
-    for session in sorted({*required, *protocol.assigned, *files}):
-        there = files.get(session, {})
+    for session in sorted({*required, *protocol.assigned, *owners}):
+        there: dict[str, list[str]] = {}
+        for coding in codings[bisect_left(owners, session) : bisect_right(owners, session)]:
+            there.setdefault(coding.annotator, []).append(coding.path.name)
         for annotator, names in there.items():
             if len(names) > 1:
                 found = f"{len(names)} files of {annotator}: {listed(names)}"

@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from attune import artifacts
-from attune.annotation import fold_search, spans
+from attune.annotation import compact, fold_search, spans
 from attune.annotation.chance import engaged_shares
 from attune.annotation.protocol import NO, Name
 from attune.params import FILE, Params
@@ -118,14 +118,15 @@ def tally(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
         parts: tables with the columns :data:`spans.FILLED`, each with some sessions.
 
     Returns:
-        session, task, variable, annotated and engaged: milliseconds over all annotators.
+        session, task, variable (categories), annotated and engaged: milliseconds over all annotators.
     """
-    sums = []
-    for part in parts:
-        length = part["end_ms"] - part["start_ms"]
-        lengths = part[["session", *CELL]].assign(annotated=length, engaged=length.where(part["value"] != NO, 0))
-        sums.append(lengths.groupby(["session", *CELL], as_index=False).sum())
-    return pd.concat(sums, ignore_index=True)
+    return compact.gather(map(_sums, parts))
+
+
+def _sums(part: pd.DataFrame) -> pd.DataFrame:
+    length = part["end_ms"] - part["start_ms"]
+    lengths = part[["session", *CELL]].assign(annotated=length, engaged=length.where(part["value"] != NO, 0))
+    return lengths.groupby(["session", *CELL], as_index=False).sum()
 
 
 def stratify(times: pd.DataFrame, recorded: Collection[str], config: FoldConfig, file: str) -> Stratified:

@@ -57,13 +57,13 @@ class ReliabilityConfig(Params):
 
 
 def measure(
-    tasks: pd.DataFrame, filled: Iterable[pd.DataFrame], protocol: Protocol, config: ReliabilityConfig
+    tasks: Iterable[pd.DataFrame], filled: Iterable[pd.DataFrame], protocol: Protocol, config: ReliabilityConfig
 ) -> dict[str, pd.DataFrame]:
     """All tables, by the name of their file: agreement, tolerance, events, span_lengths, coverage and annotators.
 
     Args:
-        tasks: a table with the columns ``spans.TASKS``.
-        filled: tables with the columns ``spans.FILLED``, each with some whole sessions, in the order of their names.
+        tasks: tables with the columns ``spans.TASKS``, each with some whole sessions, in the order of their names.
+        filled: the same with the columns ``spans.FILLED``.
         protocol: the names and their order.
         config: how annotators are compared.
 

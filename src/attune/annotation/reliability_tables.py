@@ -10,8 +10,9 @@ undefined is NaN, an empty cell in the file; ``undefined`` counts the draws in w
 says why a cell is empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ import pandas as pd
 from attune.annotation import agreement, events, tolerance
 from attune.annotation.agreement import Array
 from attune.annotation.bootstrap import Bootstrap
+from attune.annotation.counts import Counts
 from attune.annotation.protocol import Protocol
-from attune.annotation.tallies import Tallies, pairs_of
+from attune.annotation.tallies import PER_SESSION, Tallies, pairs_of
 
 ALL = "all"
 LABELS = ("binary", "multi")
@@ -37,6 +39,16 @@ class Groups:
     tallies: Tallies
     draws: Bootstrap
     protocol: Protocol
+
+    @cached_property
+    def sums(self) -> dict[str, dict[str, Array]]:
+        """What was counted per session, by its name in the tallies and by variable, summed over every draw."""
+        places = [(field, variable) for field in PER_SESSION for variable in getattr(self.tallies, field)]
+        summed = self.draws.sums_of([getattr(self.tallies, field)[variable] for field, variable in places])
+        found: dict[str, dict[str, Array]] = {}
+        for (field, variable), sums in zip(places, summed, strict=True):
+            found.setdefault(field, {})[variable] = sums
+        return found
 
     @property
     def variables(self) -> list[str]:
@@ -67,11 +79,10 @@ def agreement_table(groups: Groups, labels: str) -> pd.DataFrame:
     agreement, kappa, ac1 and alpha with their intervals (``_low``, ``_high``), pabak, undefined, note; and for binary
     labels prevalence_index, bias_index (pairs only: pooled annotators have no order), positive_ and negative_agreement.
     """
-    tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
     sums = _sums(groups, labels)
     compared = _pooled([agreement.total(each) for each in sums])
     agreed = _pooled([agreement.observed(each) for each in sums])
-    sessions = _sessions([agreement.total(_with_whole(table, 2)) for table in tables])
+    sessions = _sessions(groups.tallies.pairs, lambda tables: agreement.total(_with_whole(tables, 2)))
     present = sessions > 0
 
     columns = groups.names(present, [ALL, *groups.variables], {"task": [ALL, *groups.protocol.tasks]})
@@ -108,10 +119,10 @@ def tolerance_table(groups: Groups, labels: str, tolerances_ms: Sequence[int]) -
     Columns: variable, annotator_1, annotator_2, tolerance_ms, labels, sessions, agreement and kappa with intervals,
     mean_span_s (of these annotators), undefined, note.
     """
-    counted = groups.tallies.tolerant_binary if labels == "binary" else groups.tallies.tolerant
-    sums = [tolerance.counts(groups.draws.sums(counted[variable])) for variable in groups.variables]  # 3 x (D, P, K)
+    field = "tolerant_binary" if labels == "binary" else "tolerant"
+    sums = [tolerance.counts(groups.sums[field][variable]) for variable in groups.variables]  # 3 x (D, P, K)
     agreed, chance, compared = (_pooled([each[part] for each in sums]) for part in range(3))
-    sessions = _sessions([tolerance.counts(counted[variable])[2] for variable in groups.variables])
+    sessions = _sessions(getattr(groups.tallies, field), lambda tallies: tolerance.counts(tallies)[2])
     present = sessions > 0
 
     columns = groups.names(present, [ALL, *groups.variables], {"tolerance_ms": list(tolerances_ms)})
@@ -131,12 +142,11 @@ def event_table(groups: Groups) -> pd.DataFrame:
     """
     parts = []
     for variable, settings in groups.protocol.variables.items():
-        tables = groups.tallies.events[variable]
-        sums = groups.draws.sums(tables)  # (D, P, L, L)
+        sums = groups.sums["events"][variable]  # (D, P, L, L)
         whole, single = events.event_counts(sums), _value_counts(sums)
         counts = [np.concatenate([one[..., None], many], axis=-1) for one, many in zip(whole, single, strict=True)]
         kappa = agreement.corrected(*(_with_whole(each, 1) for each in counts))[:, None]  # (D, 1, P + 1, 1 + values)
-        compared = (_with_whole(agreement.total(tables), 1) > 0).sum(axis=0)
+        compared = _sessions({variable: groups.tallies.events[variable]}, agreement.total)[1]
         sessions = np.repeat(compared[None, :, None], kappa.shape[-1], axis=2)
         present = sessions > 0
 
@@ -153,7 +163,7 @@ def span_lengths(groups: Groups) -> pd.DataFrame:
     """Number and mean length of each annotator's spans (``no`` is none) inside the common time, per variable."""
     rows = []
     for variable in groups.variables:
-        number, milliseconds = groups.tallies.spans[variable].sum(axis=0).T
+        number, milliseconds = groups.tallies.spans[variable].T
         for annotator, count, length in zip(groups.protocol.annotators, number, milliseconds, strict=True):
             mean = length / count / 1000 if count else np.nan
             rows.append({"variable": variable, "annotator": annotator, "spans": int(count), "mean_span_s": mean})
@@ -162,12 +172,15 @@ def span_lengths(groups: Groups) -> pd.DataFrame:
 
 def coverage(groups: Groups, sample_ms: int) -> pd.DataFrame:
     """Seconds that all annotators of a session covered, per session and task, and how many annotators those are."""
-    rows = [
-        {"session": session, "task": task, "annotators": annotators, "compared_s": samples * sample_ms / 1000}
-        for session, annotators, covered in groups.tallies.covered
-        for task, samples in zip(groups.protocol.tasks, covered, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["session", "task", "annotators", "compared_s"])
+    covered, tasks = groups.tallies.covered, groups.protocol.tasks
+    samples = np.array([samples for _, _, samples in covered], dtype=np.int64)
+    columns = {  # not a dictionary for each row: there are many sessions
+        "session": np.repeat(np.array([session for session, _, _ in covered], dtype=object), len(tasks)),
+        "task": np.tile(np.array(tasks, dtype=object), len(covered)),
+        "annotators": np.repeat(np.array([annotators for _, annotators, _ in covered], dtype=np.int64), len(tasks)),
+        "compared_s": samples.ravel() * sample_ms / 1000,
+    }
+    return pd.DataFrame(columns)
 
 
 def annotators(protocol: Protocol, names: str) -> pd.DataFrame:
@@ -198,8 +211,7 @@ def _labelled(tables: Array, labels: str) -> Array:
 
 def _sums(groups: Groups, labels: str) -> list[Array]:
     """Agreement tables of every draw, ``(D, P, T + 1, L, L)`` per variable."""
-    tables = [_labelled(groups.tallies.pairs[variable], labels) for variable in groups.variables]
-    return [_with_whole(groups.draws.sums(table), 2) for table in tables]
+    return [_with_whole(_labelled(groups.sums["pairs"][variable], labels), 2) for variable in groups.variables]
 
 
 def _with_whole(counts: Array, axis: int) -> Array:
@@ -212,16 +224,25 @@ def _pooled(variables: list[Array]) -> Array:
     return _with_whole(np.stack([_with_whole(each, 1) for each in variables], axis=1), 1)
 
 
-def _sessions(compared: list[Array]) -> npt.NDArray[np.int64]:
-    """In how many sessions a group was compared: ``(S, P, ...)`` per variable to ``(V + 1, P + 1, ...)``."""
-    return (_pooled(compared) > 0).sum(axis=0)
+def _sessions(counted: dict[str, Counts], compared: Callable[[Array], Array]) -> npt.NDArray[np.int64]:
+    """In how many sessions a group was compared, ``(V + 1, P + 1, ...)``.
+
+    Args:
+        counted: counts of every variable.
+        compared: how often was compared in some sessions, from their counts, ``(n, P, ...)``.
+    """
+    shape = _pooled([compared(np.zeros((1, *counts.shape))) for counts in counted.values()]).shape[1:]
+    number = np.zeros(shape, dtype=np.int64)
+    for parts in zip(*(counts.parts() for counts in counted.values()), strict=True):
+        number += (_pooled([compared(part) for part in parts]) > 0).sum(axis=0)
+    return number
 
 
 def _alpha(groups: Groups, labels: str, sums: list[Array]) -> Array:
     """Krippendorff's alpha ``(D, V + 1, P + 1, T + 1)``: of a pair, or (index 0) of all annotators of a session."""
     observed, expected, total = [], [], []
     for variable, pairs in zip(groups.variables, sums, strict=True):
-        everyone = _with_whole(groups.draws.sums(_labelled(groups.tallies.all_raters[variable], labels)), 1)
+        everyone = _with_whole(_labelled(groups.sums["all_raters"][variable], labels), 1)
         matrices = np.concatenate([everyone[:, None], pairs + np.swapaxes(pairs, -1, -2)], axis=1)
         observed.append(agreement.observed(matrices))
         expected.append(agreement.expected_krippendorff(matrices))
@@ -251,7 +272,7 @@ def _binary_indices(tables: Array, pooled: npt.NDArray[np.bool_]) -> dict[str, A
 
 def _mean_spans(groups: Groups) -> Array:
     """Mean length of a span in seconds, ``(V + 1, P + 1)``."""
-    totals = _with_whole(np.stack([groups.tallies.spans[variable].sum(axis=0) for variable in groups.variables]), 0)
+    totals = _with_whole(np.stack([groups.tallies.spans[variable] for variable in groups.variables]), 0)
     people = [list(range(totals.shape[1])), *map(list, pairs_of(groups.protocol.annotators))]
     number, milliseconds = np.stack([totals[:, chosen].sum(axis=1) for chosen in people], axis=1).transpose(2, 0, 1)
     return np.where(number > 0, milliseconds / np.maximum(number, 1) / 1000, np.nan)

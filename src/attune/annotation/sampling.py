@@ -14,7 +14,7 @@ import pandas as pd
 
 from attune.annotation.agreement import MISSING
 from attune.annotation.protocol import NO, Protocol
-from attune.annotation.spans import FILLED
+from attune.annotation.spans import FILLED, TASKS
 from attune.problems import InputError, Problem
 
 Integers = npt.NDArray[np.int64]
@@ -41,12 +41,12 @@ class Session:
 
 
 def sessions(
-    tasks: pd.DataFrame, parts: Iterable[pd.DataFrame], protocol: Protocol, sample_ms: int
+    tasks: Iterable[pd.DataFrame], parts: Iterable[pd.DataFrame], protocol: Protocol, sample_ms: int
 ) -> Iterator[Session]:
     """Sample every session, in the order of their names; one at a time, so that memory stays small.
 
     Args:
-        tasks: a table with the columns ``spans.TASKS``: a few rows for each session.
+        tasks: tables with the columns ``spans.TASKS``, each with some whole sessions, in the order of their names.
         parts: tables with the columns ``spans.FILLED``, each with some whole sessions, in the order of their names.
         protocol: the names and their order.
         sample_ms: distance of the samples.
@@ -54,13 +54,20 @@ def sessions(
     Raises:
         InputError: a table holds a name that the protocol does not know.
     """
-    rest = tasks
+    coming = iter(tasks)
+    rest = pd.DataFrame(columns=list(TASKS)).astype(TASKS)
     for filled in parts:
-        due = rest["session"] <= filled["session"].max()
+        latest = filled["session"].max() if len(filled) else ""
+        while rest.empty or rest["session"].max() <= latest:
+            if (more := next(coming, None)) is None:
+                break
+            rest = pd.concat([rest, more])
+        due = rest["session"] <= latest
         yield from _sampled(rest[due], filled, protocol, sample_ms)
         rest = rest[~due]
-    if len(rest):
-        yield from _sampled(rest, pd.DataFrame(columns=list(FILLED)), protocol, sample_ms)
+    for left in (rest, *coming):
+        if len(left):
+            yield from _sampled(left, pd.DataFrame(columns=list(FILLED)), protocol, sample_ms)
 
 
 def _sampled(tasks: pd.DataFrame, filled: pd.DataFrame, protocol: Protocol, sample_ms: int) -> Iterator[Session]:

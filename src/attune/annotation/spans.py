@@ -49,7 +49,7 @@ STRATIFIED = {
     "end_ms": "int64",
 }
 AGAIN = "Run the stage that writes it again."
-ROWS = 50_000  # read at a time: some megabytes
+ROWS = 8_000  # read at a time: a few megabytes, some ten sessions; time hardly depends on it
 LATEST_MS = 30 * 24 * 3_600_000  # a recording lasts less than a month; bounds the long axis
 
 

@@ -11,8 +11,11 @@ import numpy as np
 
 from attune.annotation import events, tolerance
 from attune.annotation.agreement import MISSING, Array, coincidences, tabulate
+from attune.annotation.counts import Counts
 from attune.annotation.protocol import Protocol
 from attune.annotation.sampling import Integers, Session
+
+PER_SESSION = ("pairs", "all_raters", "tolerant", "tolerant_binary", "events")
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,16 @@ class Tallies:
         tolerant: sums of :func:`tolerance.tally` of all labels, ``(S, P, tolerances, 2, 2 + 2 L)``.
         tolerant_binary: the same of engaged or not, ``(S, P, tolerances, 2, 6)``.
         events: event tables, ``(S, P, L, L)``; the last label is "no match".
-        spans: number and total milliseconds of each annotator's spans, ``(S, annotators, 2)``.
+        spans: number and total milliseconds of each annotator's spans in all sessions, ``(annotators, 2)``.
         covered: samples of common time per task and number of annotators, of every session there is.
     """
 
     sessions: list[str]
-    pairs: dict[str, Array]
-    all_raters: dict[str, Array]
-    tolerant: dict[str, Array]
-    tolerant_binary: dict[str, Array]
-    events: dict[str, Array]
+    pairs: dict[str, Counts]
+    all_raters: dict[str, Counts]
+    tolerant: dict[str, Counts]
+    tolerant_binary: dict[str, Counts]
+    events: dict[str, Counts]
     spans: dict[str, Array]
     covered: list[tuple[str, int, Integers]]
 
@@ -51,26 +54,23 @@ def collect(sessions: Iterable[Session], protocol: Protocol, reaches: Sequence[i
     """
     names: list[str] = []
     covered: list[tuple[str, int, Integers]] = []
-    counted: dict[str, list[dict[str, Array]]] = {variable: [] for variable in protocol.variables}
+    nothing = {variable: _nothing(variable, protocol, reaches) for variable in protocol.variables}
+    spans = {variable: none.pop("spans") for variable, none in nothing.items()}
+    counted = {
+        field: {variable: Counts(none[field].shape) for variable, none in nothing.items()} for field in PER_SESSION
+    }
     for session in sessions:
         inside = session.task[session.task != MISSING]
         covered.append((session.name, len(session.annotators), np.bincount(inside, minlength=len(protocol.tasks))))
         if len(session.annotators) < 2 or not len(inside):
             continue
         names.append(session.name)
-        for variable, rows in counted.items():
-            rows.append(_count(session, variable, protocol, reaches, event_overlap))
-    fields = ("pairs", "all_raters", "tolerant", "tolerant_binary", "events", "spans")
-    stacked = {
-        field: {
-            variable: np.stack([row[field] for row in rows] or [_nothing(variable, protocol, reaches)[field]])[
-                : len(rows)
-            ]
-            for variable, rows in counted.items()
-        }
-        for field in fields
-    }
-    return Tallies(names, covered=covered, **stacked)
+        for variable in protocol.variables:
+            counts = _count(session, variable, protocol, reaches, event_overlap)
+            spans[variable] += counts["spans"]
+            for field in PER_SESSION:
+                counted[field][variable].add(counts[field])
+    return Tallies(names, covered=covered, spans=spans, **counted)
 
 
 def pairs_of(annotators: Sequence[str]) -> list[tuple[int, int]]:

@@ -19,20 +19,18 @@ recording's time, and an id made of these alone: ``<session>-<task>-<variable>-<
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from attune.attention.painting_record import AGAIN, Identifier
+from attune.attention import candidates
+from attune.attention.candidates import Candidate, Coding, Pools, overlap
+from attune.attention.painting_record import AGAIN
 from attune.params import Params
-from attune.problems import InputError, Problem
-from attune.video import clips, draws
+from attune.problems import Problem
 from attune.video.clips import ClipConfig
 
-GRID_MS = 500  # not a parameter: ids and with them painted maps would change
 SNIPPETS = {
     "snippet": "str",
     "session": "str",
@@ -46,7 +44,6 @@ SNIPPETS = {
 }
 REPORT = ["annotator", "kind", "task", "variable", "sessions", "positive_starts", "negative_starts", "wanted", "chosen"]
 EVERYBODY = "everybody"
-_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 
 
 class SnippetConfig(Params):
@@ -69,26 +66,6 @@ class SnippetConfig(Params):
     seed: int = Field(default=0, ge=0)
 
 
-class Coding(NamedTuple):
-    """What annotators could code, in the protocol's order."""
-
-    annotators: Sequence[str]
-    tasks: Sequence[str]
-    variables: Sequence[str]
-
-
-class _Candidate(NamedTuple):
-    """A clip that may be chosen; sorting by it is the order of preference."""
-
-    rank: tuple[bool, int]
-    snippet: str
-    session: str
-    task: str
-    variable: str
-    start_ms: int
-    label: int
-
-
 @dataclass(frozen=True)
 class Chosen:
     """The choice.
@@ -104,25 +81,12 @@ class Chosen:
     problems: list[Problem]
 
 
-def snippet_id(session: str, task: str, variable: str, start_ms: int) -> str:
-    """The stable id of a snippet.
-
-    Raises:
-        InputError: a name is not fit to be part of a file's name.
-    """
-    name = f"{session}-{task}-{variable}-{start_ms:07d}"
-    try:
-        return _IDENTIFIER.validate_python(name)
-    except ValidationError:
-        expected = "names of letters, digits, spaces, and . _ + - (160 bytes in all)"
-        raise InputError(Problem("snippet", "", repr(name), expected, "Rename the session, task or tier.")) from None
-
-
-def choose(stratified: pd.DataFrame, coding: Coding, config: SnippetConfig, clip_config: ClipConfig) -> Chosen:
-    """Choose the snippets of every annotator.
+def choose(parts: Iterable[pd.DataFrame], coding: Coding, config: SnippetConfig, clip_config: ClipConfig) -> Chosen:
+    """Choose the snippets of every annotator; memory does not grow with the number of sessions.
 
     Args:
-        stratified: columns ``spans.STRATIFIED``; the last fold is the test fold.
+        parts: tables with the columns ``spans.STRATIFIED``, each with some whole sessions, in any order; the last fold
+            is the test fold.
         coding: names of annotators, tasks and variables.
         config: how many, and from where.
         clip_config: length of the clips.
@@ -130,28 +94,22 @@ def choose(stratified: pd.DataFrame, coding: Coding, config: SnippetConfig, clip
     Raises:
         InputError: a name is not fit to be part of a file's name.
     """
-    if config.folds == "test" and not stratified.empty:
-        stratified = stratified[stratified["fold"] == stratified["fold"].max()]
-    found = _candidates(stratified, coding, config, clip_config)
-    coders = {str(session): set(rows["annotator"]) for session, rows in stratified.groupby("session")}
-    cells = list(product(coding.tasks, coding.variables))
+    everybody, alone = _collect(parts, coding, config, clip_config)
     duration_ms = clip_config.duration_ms
-
-    lacking = {session: len(set(coding.annotators) - people) for session, people in coders.items()}
-    shared = _rounds(sorted(found, key=lambda one: lacking[one.session]), cells, config.shared, [], duration_ms)
-    report = [_tell(EVERYBODY, "shared", found, shared, cells, config.shared)]
+    shared = _rounds(everybody, config.shared, [], duration_ms)
+    report = [_tell(EVERYBODY, "shared", everybody, shared, config.shared)]
     rows: list[tuple[object, ...]] = []
-    for annotator in coding.annotators:
-        free = [one for one in found if annotator not in coders[one.session]]
-        own = _rounds(free, cells, config.own, shared, duration_ms)
-        report.append(_tell(annotator, "own", free, own, cells, config.own))
+    for annotator, pools in alone.items():
+        own = _rounds(pools, config.own, shared, duration_ms)
+        report.append(_tell(annotator, "own", pools, own, config.own))
         again = {one.snippet for one in [*own, *shared][: config.again]}
         for kind, chosen in (("own", own), ("shared", shared)):
             rows += [(*_row(one, annotator), kind, int(one.snippet in again)) for one in chosen]
     table = pd.DataFrame(rows, columns=list(SNIPPETS)).astype({"start_ms": "int64", "label": "int64", "again": "int64"})
     told = pd.concat(report, ignore_index=True)
+    sessions = {EVERYBODY: everybody.sessions} | {name: pools.sessions for name, pools in alone.items()}
     return Chosen(
-        table.sort_values(["annotator", "snippet"], ignore_index=True), told, _problems(told, coders, coding, config)
+        table.sort_values(["annotator", "snippet"], ignore_index=True), told, _problems(told, sessions, config)
     )
 
 
@@ -172,99 +130,69 @@ def gone(snippets: pd.DataFrame, painted: Iterable[tuple[str, str]]) -> list[Pro
     ]
 
 
-def _grid(stratified: pd.DataFrame, duration_ms: int) -> pd.DataFrame:
-    """Every clip on the grid between the first and the last span of each task, columns ``clips.CLIPS``."""
-    parts = []
-    for (session, task), rows in stratified.groupby(["session", "task"]):
-        first = -(-int(rows["start_ms"].min()) // GRID_MS) * GRID_MS
-        starts = np.arange(first, int(rows["end_ms"].max()) - duration_ms + 1, GRID_MS, dtype=np.int64)
-        parts.append(pd.DataFrame({"session": session, "task": task, "index": 0, "start_ms": starts}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(clips.CLIPS))
+def _collect(
+    parts: Iterable[pd.DataFrame], coding: Coding, config: SnippetConfig, clip_config: ClipConfig
+) -> tuple[Pools, dict[str, Pools]]:
+    """The candidates for everybody, and those for each annotator alone."""
+    latest = -1
+    everybody, alone = _no_candidates(coding, config, clip_config)
+    for part in parts:
+        if config.folds == "test" and len(part):
+            if part["fold"].max() > latest:  # what was found is not from the last fold
+                latest = part["fold"].max()
+                everybody, alone = _no_candidates(coding, config, clip_config)
+            part = part[part["fold"] == latest]
+        if part.empty:
+            continue
+        for people, found in candidates.find(part, coding, config.min_raters, config.seed, clip_config):
+            everybody.add(found, late=len(set(coding.annotators) - people))
+            for annotator, pools in alone.items():
+                if annotator not in people:
+                    pools.add(found)
+    return everybody, alone
 
 
-def _candidates(
-    stratified: pd.DataFrame, coding: Coding, config: SnippetConfig, clip_config: ClipConfig
-) -> list[_Candidate]:
-    """The clips on which all who coded the task agree, best first."""
-    if stratified.empty:
-        return []
-    grid = _grid(stratified, clip_config.duration_ms)
-    people = sorted(set(stratified["annotator"]))
-    labels = clips.label(grid, stratified, list(coding.variables), people, clip_config)
-    coded = pd.MultiIndex.from_frame(stratified[["session", "task", "annotator"]].drop_duplicates())
-    there = np.stack(
-        [pd.MultiIndex.from_frame(grid[["session", "task"]].assign(a=name)).isin(coded) for name in people], 1
-    )
-    enough = there.sum(1) >= config.min_raters
-    found = []
-    for v, variable in enumerate(coding.variables):
-        for label in (0, 1):
-            agreed = enough & ((labels[:, v] == label) | ~there).all(1)
-            rows = grid.loc[agreed, ["session", "task", "start_ms"]]
-            for session, task, start_ms in rows.itertuples(index=False):
-                name = snippet_id(session, task, variable, int(start_ms))
-                key = int(draws.combine(draws.name_key("snippet", name), config.seed))
-                rank = (int(start_ms) % clip_config.duration_ms != 0, key)
-                found.append(_Candidate(rank, name, session, task, variable, int(start_ms), label))
-    return sorted(found)
+def _no_candidates(coding: Coding, config: SnippetConfig, clip_config: ClipConfig) -> tuple[Pools, dict[str, Pools]]:
+    cells = coding.cells
+    sizes = [
+        candidates.enough(2 * number * len(cells), clip_config.duration_ms)
+        for number in (config.shared, config.shared + config.own)
+    ]
+    return Pools(cells, sizes[0]), {annotator: Pools(cells, sizes[1]) for annotator in coding.annotators}
 
 
-def _rounds(
-    candidates: Sequence[_Candidate],
-    cells: Sequence[tuple[str, str]],
-    number: int,
-    taken: Sequence[_Candidate],
-    duration_ms: int,
-) -> list[_Candidate]:
+def _rounds(pools: Pools, number: int, taken: Sequence[Candidate], duration_ms: int) -> list[Candidate]:
     """Take one pair per task and variable and round, in the order of the rounds."""
-    pools: dict[tuple[str, str], tuple[list[_Candidate], list[_Candidate]]] = {cell: ([], []) for cell in cells}
-    for one in candidates:
-        if (cell := (one.task, one.variable)) in pools:
-            pools[cell][one.label].append(one)
-    chosen: list[_Candidate] = []
-    scarce = sorted(cells, key=lambda cell: min(map(len, pools[cell])))
+    left = {cell: [pools.best(cell, label) for label in candidates.LABELS] for cell in pools.counts}
+    chosen: list[Candidate] = []
+    scarce = sorted(left, key=lambda cell: min(pools.counts[cell][1:]))
     for _ in range(number):
         for cell in scarce:
             occupied = [*taken, *chosen]
             negative, positive = (
-                [one for one in pool if not any(_overlap(one, other, duration_ms) for other in occupied)]
-                for pool in pools[cell]
+                [one for one in pool if not any(overlap(one, other, duration_ms) for other in occupied)]
+                for pool in left[cell]
             )
-            pair = next(((p, n) for p in positive for n in negative if not _overlap(p, n, duration_ms)), ())
+            pair = next(((p, n) for p in positive for n in negative if not overlap(p, n, duration_ms)), ())
             chosen += pair
-            pools[cell] = (negative, positive) if pair else ([], [])
+            left[cell] = [negative, positive] if pair else [[], []]
     return chosen
 
 
-def _overlap(one: _Candidate, other: _Candidate, duration_ms: int) -> bool:
-    return one.session == other.session and abs(one.start_ms - other.start_ms) < duration_ms
-
-
-def _row(one: _Candidate, annotator: str) -> tuple[object, ...]:
+def _row(one: Candidate, annotator: str) -> tuple[object, ...]:
     return one.snippet, one.session, annotator, one.task, one.variable, one.start_ms, one.label
 
 
-def _tell(
-    annotator: str,
-    kind: str,
-    candidates: Sequence[_Candidate],
-    chosen: Sequence[_Candidate],
-    cells: Sequence[tuple[str, str]],
-    number: int,
-) -> pd.DataFrame:
+def _tell(annotator: str, kind: str, pools: Pools, chosen: Sequence[Candidate], number: int) -> pd.DataFrame:
     """Rows of the report: what there was and what was chosen."""
     rows = []
-    for task, variable in cells:
-        there = [one for one in candidates if (one.task, one.variable) == (task, variable)]
-        sessions, positive = len({one.session for one in there}), sum(one.label for one in there)
+    for (task, variable), (sessions, negative, positive) in pools.counts.items():
         count = sum((one.task, one.variable) == (task, variable) for one in chosen)
-        rows.append((annotator, kind, task, variable, sessions, positive, len(there) - positive, 2 * number, count))
+        rows.append((annotator, kind, task, variable, sessions, positive, negative, 2 * number, count))
     return pd.DataFrame(rows, columns=REPORT)
 
 
-def _problems(
-    report: pd.DataFrame, coders: Mapping[str, set[str]], coding: Coding, config: SnippetConfig
-) -> list[Problem]:
+def _problems(report: pd.DataFrame, sessions: Mapping[str, int], config: SnippetConfig) -> list[Problem]:
     """One warning for each annotator, and one for the shared snippets, if some are missing."""
     problems = []
     for (annotator, kind), rows in report[report["chosen"] < report["wanted"]].groupby(["annotator", "kind"]):
@@ -274,9 +202,8 @@ def _problems(
             f" ({row.positive_starts} positive, {row.negative_starts} negative starts)"
             for row in rows.itertuples()
         )
-        which = [name for name, people in coders.items() if kind == "shared" or annotator not in people]
         whose = "that were labelled" if kind == "shared" else f"without labels by {annotator}"
-        found = f"{all_rows['chosen'].sum()} in {len(which)} session(s) {whose}; {lacking}"
+        found = f"{all_rows['chosen'].sum()} in {sessions[str(annotator)]} session(s) {whose}; {lacking}"
         cure = "Nothing to do if they suffice; else "
         cure += "lower engagement.snippets." + str(kind)
         cure += ", or take folds: all." if config.folds == "test" else "."

@@ -5,13 +5,14 @@ What is in the files is told in :mod:`attune.learning.baked`; how features are c
 sessions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
@@ -88,6 +89,55 @@ def draw_clips(
     if config.train_epochs:
         samples["train"] = Samples(_in_order(drawn(config.train_epochs)), augmented=True)
     return samples
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of all clips.
+
+    Attributes:
+        variables: V names, sorted.
+        annotators: A names, sorted.
+        tasks: names, sorted.
+        folds: fold of every session.
+        of: by augmentation, int8 (N, V, A), see :func:`clips.label`.
+    """
+
+    variables: tuple[str, ...]
+    annotators: tuple[str, ...]
+    tasks: tuple[str, ...]
+    folds: dict[str, int]
+    of: dict[str, npt.NDArray[np.int8]]
+
+
+def label(
+    samples: Mapping[str, Samples], stratified: Callable[[], Iterable[pd.DataFrame]], clip_config: ClipConfig
+) -> Labels:
+    """Label the clips of every augmentation.
+
+    Args:
+        samples: clips of every augmentation.
+        stratified: reads tables with the columns ``spans.STRATIFIED``, each with some whole sessions, in the order of
+            their names; they are read twice, and none is kept.
+        clip_config: length of the clips.
+    """
+    names: dict[str, set[str]] = {"variable": set(), "annotator": set(), "task": set()}
+    folds: dict[str, int] = {}
+    for part in stratified():
+        for column, known in names.items():
+            known |= set(part[column])
+        folds |= {str(session): int(fold) for session, fold in part.groupby("session")["fold"].first().items()}
+    variables, annotators, tasks = (tuple(sorted(known)) for known in names.values())
+
+    shape = len(variables), len(annotators)
+    labels = {name: np.full((len(sample.clips), *shape), clips.ABSENT, np.int8) for name, sample in samples.items()}
+    owners = {name: sample.clips["session"].to_numpy() for name, sample in samples.items()}
+    for part in stratified():
+        first, last = part["session"].min(), part["session"].max()
+        for name, sample in samples.items():
+            rows = slice(np.searchsorted(owners[name], first), np.searchsorted(owners[name], last, side="right"))
+            labels[name][rows] = clips.label(sample.clips[rows], part, list(variables), list(annotators), clip_config)
+    return Labels(variables, annotators, tasks, folds, labels)
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -180,8 +230,7 @@ class Bakery:
 
 def pack(
     bakery: Bakery,
-    stratified: pd.DataFrame,
-    clip_config: ClipConfig,
+    labels: Labels,
     config: Mapping[str, Any],
     out: Path,
     test_fold: int,
@@ -192,29 +241,27 @@ def pack(
 
     Args:
         bakery: the clips and their pieces.
-        stratified: columns ``spans.STRATIFIED``.
-        clip_config: length of the clips.
+        labels: of the same clips.
         config: how the features came about, for the files' metadata.
         out: folder of both; what it held before is replaced.
         test_fold: number of the test fold.
     """
-    variables, annotators = (sorted(set(stratified[name])) for name in ("variable", "annotator"))
-    folds = stratified.groupby("session")["fold"].first()
     with artifacts.replacing_folder(out) as folder:
         for name, sample in bakery.samples.items():
-            fold_of = sample.clips["session"].map(folds)
-            for fold, task in product(sorted(set(fold_of)), sorted(set(stratified["task"]))):
-                rows = sample.clips[(sample.clips["task"] == task) & (fold_of == fold)]
+            fold_of = sample.clips["session"].map(labels.folds)
+            for fold, task in product(sorted(set(fold_of)), labels.tasks):
+                here = (sample.clips["task"] == task) & (fold_of == fold)
+                rows = sample.clips[here]
                 sessions = sorted(set(rows["session"]))
                 baked = Baked(
                     features=np.zeros((0, bakery.store.encoder.feature_size), dtype=np.float32),
-                    labels=clips.label(rows, stratified, variables, annotators, clip_config),
+                    labels=labels.of[name][here.to_numpy()],
                     session=pd.Categorical(rows["session"], sessions).codes.astype(np.int32),
                     start_ms=rows["start_ms"].to_numpy(np.int64),
                     epoch=rows["epoch"].to_numpy(np.int32),
                     sessions=tuple(sessions),
-                    variables=tuple(variables),
-                    annotators=tuple(annotators),
+                    variables=labels.variables,
+                    annotators=labels.annotators,
                     config=dict(config),
                 )
                 side = folder / ("test" if fold == test_fold else "training")

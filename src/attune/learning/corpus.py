@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from attune.annotation import compact, spans
 from attune.annotation.folds import FoldStatistics
 from attune.problems import InputError, Problem
 from attune.video import clips as video_clips
 from attune.video.clips import ClipConfig
+
+BLOCK_SESSIONS = 500  # labelled at a time
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Corpus:
         task: name of the task.
         variable: name of the variable.
         annotators: A names, in the order of the labels' columns.
-        task_spans: columns ``spans.TASKS``.
-        stratified: columns ``spans.STRATIFIED``.
+        task_spans: columns ``spans.TASKS``; names may be categories, see :mod:`attune.annotation.compact`.
+        stratified: columns ``spans.STRATIFIED``, likewise.
         frames: folder of the frame stores.
         rate: frames per second.
         clips: length and number of clips.
@@ -64,8 +67,8 @@ class Corpus:
 
     def draw(self, sessions: Collection[str], *, seed: int, epoch: int, per_session: int) -> Labelled:
         """The clips of one epoch of training."""
-        spans = self.spans_of(sessions)
-        return self._labelled(video_clips.sample(spans, self.clips, seed=seed, epoch=epoch, per_task=per_session))
+        task_spans = self.spans_of(sessions)
+        return self._labelled(video_clips.sample(task_spans, self.clips, seed=seed, epoch=epoch, per_task=per_session))
 
     def fixed(self, sessions: Collection[str]) -> Labelled:
         """The clips of an evaluation."""
@@ -73,18 +76,28 @@ class Corpus:
 
     def spans_of(self, sessions: Collection[str]) -> pd.DataFrame:
         """The task's spans in some sessions, columns ``spans.TASKS``."""
-        table = self.task_spans
-        return table[table["session"].isin(sessions) & (table["task"] == self.task)].reset_index(drop=True)
+        return compact.plain(self._spans_of(sessions))
 
     def labels_of(self, sessions: Collection[str]) -> pd.DataFrame:
         """The variable's spans in some sessions, columns ``spans.STRATIFIED``."""
+        return compact.plain(self._labels_of(sessions))
+
+    def _spans_of(self, sessions: Collection[str]) -> pd.DataFrame:
+        table = self.task_spans
+        return table[table["session"].isin(sessions) & (table["task"] == self.task)].reset_index(drop=True)
+
+    def _labels_of(self, sessions: Collection[str]) -> pd.DataFrame:
         table = self.stratified
         here = table["session"].isin(sessions) & (table["task"] == self.task) & (table["variable"] == self.variable)
         return table[here].reset_index(drop=True)
 
     def _labelled(self, clips: pd.DataFrame) -> Labelled:
-        spans = self.labels_of(set(clips["session"]))
-        labels = video_clips.label(clips, spans, [self.variable], list(self.annotators), self.clips)[:, 0]
+        labels = np.empty((len(clips), len(self.annotators)), dtype=np.int8)
+        place, names = pd.factorize(clips["session"])
+        for first in range(0, len(names), BLOCK_SESSIONS):
+            rows = np.flatnonzero((place >= first) & (place < first + BLOCK_SESSIONS))
+            some, coding = clips.iloc[rows], self.labels_of(set(names[first : first + BLOCK_SESSIONS]))
+            labels[rows] = video_clips.label(some, coding, [self.variable], list(self.annotators), self.clips)[:, 0]
         coded = (labels >= 0).any(axis=1)
         rows = np.flatnonzero(coded)
         return Labelled(clips.iloc[rows].reset_index(drop=True), labels[rows])
@@ -92,9 +105,11 @@ class Corpus:
     def key(self, sessions: Collection[str]) -> str:
         """Names everything in the data of some sessions that can change a result: spans, labels and pixels."""
         digest = hashlib.blake2b(digest_size=16)
-        for table in (self.spans_of(sessions), self.labels_of(sessions)):
+        for table in (self._spans_of(sessions), self._labels_of(sessions)):
             rows = table.sort_values(list(table.columns), ignore_index=True)
-            digest.update(rows.to_csv(index=False, lineterminator="\n").encode())
+            for first in range(0, max(len(rows), 1), spans.ROWS):
+                some = rows.iloc[first : first + spans.ROWS]
+                digest.update(some.to_csv(index=False, header=first == 0, lineterminator="\n").encode())
         for session in sorted(sessions):
             digest.update(f"{session} {digest_of(self.frames / f'{session}.npy')}\n".encode())
         return digest.hexdigest()

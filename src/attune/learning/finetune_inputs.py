@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from attune import artifacts
-from attune.annotation import folds, spans
+from attune.annotation import compact, folds, spans
 from attune.annotation.folds import FoldStatistics
 from attune.learning import provenance
 from attune.learning.corpus import Corpus, digest_of, training_folds
@@ -50,10 +50,21 @@ class Paths:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The tables of :class:`Paths`, read."""
+    """What is known of the tables of :class:`Paths`.
+
+    Attributes:
+        paths: where they are; the stratified spans of a task and variable are read when they are asked for.
+        annotators: names in the stratified spans, sorted.
+        pairs: tasks and variables in the stratified spans, sorted.
+        task_spans: columns ``spans.TASKS``, names as categories.
+        statistics: of the folds.
+        clips: length and number of clips.
+        video: how videos were processed.
+    """
 
     paths: Paths
-    stratified: pd.DataFrame
+    annotators: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
     task_spans: pd.DataFrame
     statistics: FoldStatistics
     clips: ClipConfig
@@ -70,19 +81,20 @@ class Inputs:
         Raises:
             InputError: nothing of it was annotated.
         """
-        rows = self.stratified[(self.stratified["task"] == task) & (self.stratified["variable"] == variable)]
-        if rows.empty:
-            pairs = self.stratified[["task", "variable"]].drop_duplicates().sort_values(["task", "variable"])
-            known = ", ".join(f"{a}-{b}" for a, b in pairs.itertuples(index=False, name=None))
+        if (task, variable) not in self.pairs:
+            known = ", ".join(f"{a}-{b}" for a, b in self.pairs)
             cure = "Correct the names in params.yaml or dvc.yaml."
             raise InputError(Problem(str(self.paths.source), "", f"nothing of {task}-{variable}", known, cure))
-        annotators = tuple(sorted(set(self.stratified["annotator"])))
         return Corpus(
             task,
             variable,
-            annotators,
+            self.annotators,
             self.task_spans,
-            self.stratified,
+            compact.read(
+                self.paths.source,
+                spans.STRATIFIED,
+                lambda part: part[(part["task"] == task) & (part["variable"] == variable)],
+            ),
             self.paths.frames,
             self.video.frame_rate,
             self.clips,
@@ -99,8 +111,14 @@ def read(paths: Paths, clips: ClipConfig, video: VideoConfig) -> Inputs:
     Raises:
         InputError: one of them is missing or breaks its contract.
     """
-    stratified, tasks = spans.read(paths.source, spans.STRATIFIED), spans.read(paths.tasks, spans.TASKS)
-    return Inputs(paths, stratified, tasks, folds.read_statistics(paths.statistics), clips, video)
+    annotators: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    for part in spans.read_parts(paths.source, spans.STRATIFIED):
+        annotators |= set(part["annotator"])
+        pairs |= set(part[["task", "variable"]].drop_duplicates().itertuples(index=False, name=None))
+    tasks = compact.read(paths.tasks, spans.TASKS)
+    statistics = folds.read_statistics(paths.statistics)
+    return Inputs(paths, tuple(sorted(annotators)), tuple(sorted(pairs)), tasks, statistics, clips, video)
 
 
 def read_winner(path: Path, model: type[Model]) -> Model:

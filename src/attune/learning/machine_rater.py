@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from attune.annotation import clip_ratings
+from attune.annotation import clip_ratings, compact
 from attune.annotation.clip_ratings import MODEL, RATINGS
 from attune.learning import models, prediction
 from attune.learning.models import Configuration, Network
@@ -28,8 +28,8 @@ class Material:
     """What is rated.
 
     Attributes:
-        stratified: columns ``spans.STRATIFIED``.
-        tasks: columns ``spans.TASKS``.
+        stratified: columns ``spans.STRATIFIED``; names may be categories, see :mod:`attune.annotation.compact`.
+        tasks: columns ``spans.TASKS``, likewise.
         sessions: the test sessions.
         frames: folder of the frame stores.
     """
@@ -47,7 +47,7 @@ class Material:
     def tiles(self, configuration: Configuration) -> pd.DataFrame:
         """Back-to-back clips of a model's task in all sessions, columns ``clips.CLIPS``."""
         here = self.tasks["session"].isin(self.sessions) & (self.tasks["task"] == configuration.task)
-        return clips.consecutive(self.tasks[here].reset_index(drop=True), configuration.clips)
+        return clips.consecutive(compact.plain(self.tasks[here].reset_index(drop=True)), configuration.clips)
 
 
 def find(folder: Path) -> list[Path]:
@@ -115,8 +115,10 @@ def _labelled(configuration: Configuration, material: Material) -> tuple[pd.Data
     """The clips that somebody labelled, and all annotators' labels, (N, A)."""
     tiles = material.tiles(configuration)
     names = [configuration.variable], list(material.annotators)
-    spans = material.stratified[material.stratified["session"].isin(material.sessions)]
-    labels = clips.label(tiles, spans.reset_index(drop=True), *names, configuration.clips)[:, 0]
+    table = material.stratified
+    here = table["session"].isin(material.sessions) & (table["task"] == configuration.task)
+    spans = compact.plain(table[here & (table["variable"] == configuration.variable)].reset_index(drop=True))
+    labels = clips.label(tiles, spans, *names, configuration.clips)[:, 0]
     coded = (labels != clips.ABSENT).any(axis=1)
     return tiles[coded].reset_index(drop=True), labels[coded]
 

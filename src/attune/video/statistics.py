@@ -5,9 +5,10 @@ a file is divided into chunks.
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from attune.problems import InputError, Problem
 from attune.video.store import open_frames
 
+Group = TypeVar("Group", bound=Hashable)
 CHANNELS = 3
 LEVELS = 256
 WHITE = LEVELS - 1
@@ -45,25 +47,27 @@ def find_stores(folder: Path) -> dict[str, Path]:
     return {unicodedata.normalize("NFC", path.stem): path for path in sorted(folder.glob("*.npy"))}
 
 
-def pixel_histograms(paths: Iterable[Path]) -> dict[Path, npt.NDArray[np.int64]]:
-    """Count the pixels of every file at each of the 256 levels of each channel: path to (3, 256).
+def pixel_histograms(groups: Mapping[Group, Iterable[Path]]) -> dict[Group, npt.NDArray[np.int64]]:
+    """Count the pixels of the files of every group at each of the 256 levels of each channel: group to (3, 256).
 
     Raises:
         InputError: a file is no frame store; all such files are listed.
     """
     found, problems = {}, []
-    for path in paths:
-        try:
-            found[path] = _histogram(_frames(path))
-        except InputError as error:
-            problems += error.problems
+    for group, paths in groups.items():
+        found[group] = np.zeros((CHANNELS, LEVELS), dtype=np.int64)
+        for path in paths:
+            try:
+                found[group] += _histogram(_frames(path))
+            except InputError as error:
+                problems += error.problems
     if problems:
         raise InputError(problems)
     return found
 
 
 def pool(histograms: Iterable[npt.NDArray[np.int64]]) -> PixelStatistics:
-    """Mean and standard deviation over all pixels of histograms (3, 256), one per file; there is at least one pixel."""
+    """Mean and standard deviation over all pixels of histograms (3, 256); there is at least one pixel."""
     # Whole numbers of Python have no limit: the squares over a corpus outgrow 64 bits.
     total: list[list[int]] = np.sum(list(histograms), axis=0).tolist()
     count = sum(total[0])
