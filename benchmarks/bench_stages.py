@@ -1,9 +1,9 @@
-"""What every stage takes on the demo, each measured by itself, and per hour of the demo's video.
+"""What every stage takes on the demo, each measured by itself.
 
 A clone of the last commit runs its stages one after the other, in the order of their dependencies and as DVC would, but
 without DVC, so that hashing is not among what is measured. Processor time (of a stage and its children) and peak memory
-(of the largest of its processes) are the kernel's. The demo is short: what a stage costs once, such as importing torch,
-is in its number per hour.
+(of the largest of its processes) are the kernel's. Run it on an idle machine: beside other work even processor times
+were seen to double.
 
     python benchmarks/bench_stages.py              the whole pipeline, some ten minutes
     python benchmarks/bench_stages.py summarise    until that stage
@@ -50,10 +50,8 @@ def main(last: str | None = None) -> None:
                 break
         wall_s, cpu_s, _ = (sum(column) for column in zip(*costs.values(), strict=True))
         print(f"{'all':32}{wall_s:8.1f}{cpu_s:9.1f}")
-        hours = hours_of(clone / FRAMES)
-        print(f"\nper hour of video ({hours:.2f} hours were measured): CPU s")
-        for name, cost in costs.items():
-            print(f"{name:32}{cost.cpu_s / hours:10.1f}")
+        lengths = [len(np.load(path, mmap_mode="r")) / FRAMES_PER_HOUR for path in (clone / FRAMES).glob("*.npy")]
+        print(f"{len(lengths)} sessions, {sum(lengths):.2f} hours of video")
 
 
 def in_order(clone: Path) -> Iterator[PipelineStage]:
@@ -82,11 +80,6 @@ def run(stage: PipelineStage, clone: Path) -> Cost:
         cpu_s += used.ru_utime + used.ru_stime
         peak_kb = max(peak_kb, used.ru_maxrss)
     return Cost(time.perf_counter() - start, cpu_s, peak_kb * 1024 / 1e6)
-
-
-def hours_of(frames: Path) -> float:
-    """Length of all videos, from their frames."""
-    return sum(len(np.load(path, mmap_mode="r")) for path in frames.glob("*.npy")) / FRAMES_PER_HOUR
 
 
 if __name__ == "__main__":
