@@ -36,7 +36,7 @@ def test_a_lab_follows_the_readme(tmp_path: Path) -> None:
     project.run("sh", "-c", f'echo "  remote: restricted" >> "{RAW}.dvc"')
     project.run("git", "add", f"{RAW}.dvc", "params.yaml")
     ran = project.run("dvc", "repro").stdout
-    assert "record" not in ran  # the demo is not part of a lab's pipeline
+    assert "dvc.yaml:record'" not in ran  # the demo is not part of a lab's pipeline
 
     spans = (project.folder / "data/processed/engagement/filled_annotation_spans.csv").read_text(encoding="utf-8")
     assert "S-01,björn,warm-up,gaze,partner" in spans
