@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,8 +24,8 @@ TOKEN = "T" * 43
 SNIPPETS = 5  # of each annotator
 AGAIN = 4  # which of them comes back
 PROTOCOL = Protocol(
-    first_date="2022-01-01",  # type: ignore[arg-type]
-    last_date="2022-12-31",  # type: ignore[arg-type]
+    first_date=date(2022, 1, 1),
+    last_date=date(2022, 12, 31),
     sessions="fp[0-9]{2}",
     annotators=("ew", "kb"),
     tasks=("people", "drums"),

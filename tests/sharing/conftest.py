@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -35,19 +36,25 @@ stages:
 class Clone:
     """One person's clone."""
 
+    umask: ClassVar[int] = -1  # that of the tests
     folder: Path
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         result = subprocess.run(
-            command,
+            [*self.before(), *command],
             cwd=self.folder,
             env=self.environment() | environment,
             capture_output=True,
             text=True,
             check=False,
+            umask=self.umask,
         )
         assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
         return result.stdout + result.stderr
+
+    def before(self) -> list[str]:
+        """What makes a command that of another user."""
+        return []
 
     def environment(self) -> dict[str, str]:
         tools = str(Path(sys.executable).parent)

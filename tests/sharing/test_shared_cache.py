@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -33,21 +34,12 @@ def as_user(number: int) -> list[str]:
 class User(Clone):
     """A clone of a user of its own, in the user's home."""
 
+    umask: ClassVar[int] = UMASK
     number: int
     home: Path
 
-    def run(self, *command: str, check: bool = True, **environment: str) -> str:
-        result = subprocess.run(
-            [*as_user(self.number), *command],
-            cwd=self.folder,
-            env=self.environment() | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            umask=UMASK,
-        )
-        assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-        return result.stdout + result.stderr
+    def before(self) -> list[str]:
+        return as_user(self.number)
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {
